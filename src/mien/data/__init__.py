@@ -1,0 +1,1 @@
+"""The data set: FER2013 read, prepared and looked at."""

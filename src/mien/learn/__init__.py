@@ -1,0 +1,1 @@
+"""Training, export and evaluation; the only room with torch."""

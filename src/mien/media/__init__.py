@@ -1,0 +1,1 @@
+"""Frames in, results out: sources, pictures, tables."""

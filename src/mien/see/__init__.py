@@ -1,0 +1,1 @@
+"""The runtime: a frame goes in, readings come out."""
