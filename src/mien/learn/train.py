@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from mien.data.prepare import Split
 from mien.errors import OutputError, TrainingError
+from mien.files import WholeFile
 from mien.learn.loader import Augmentation, Batch, Loader
 from mien.learn.model import OFFICIAL, build
 
@@ -118,6 +119,7 @@ def train(
         run.best, run.waited = (val_accuracy, 0) if better else (run.best, run.waited + 1)
         _save(run, out, settings, keep=better or not settings.patience)
         report(row)
+    _calibrate(out, check, settings)
     return run.history
 
 
@@ -182,6 +184,26 @@ def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
             loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
             correct += float((logits.argmax(1) == batch.labels).sum())
     return loss / len(check.images), correct / len(check.images)
+
+
+def _calibrate(out: Path, check: Loader, settings: Settings) -> None:
+    """Put a temperature for each head beside the kept weights: the one of least validation loss (Guo et al. 2017)."""
+    saved = load_checkpoint(out / WEIGHTS)
+    model = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
+    model.load_state_dict(saved["model"])
+    model.to(check.device).eval()
+    with torch.inference_mode():
+        logits = torch.cat([model(batch.faces) for batch in check.in_order()]).cpu()
+    official = F.one_hot(check.labels.cpu(), OFFICIAL).float()
+    heads = [(logits[:, :OFFICIAL], official), (logits[:, OFFICIAL:], check.votes.cpu())]
+    write(out / WEIGHTS, {**saved, "temperatures": [temperature(*head) for head in heads if head[0].shape[1]]})
+
+
+def temperature(logits: Tensor, targets: Tensor) -> float:
+    """The number by which to divide `logits` (n, c) for the least cross-entropy to the distributions `targets` (n, c)."""
+    steps = torch.linspace(math.log(0.2), math.log(5), 321).exp()  # one per cent apart
+    losses = torch.stack([-(targets * (logits / step).log_softmax(1)).sum() for step in steps])
+    return round(float(steps[losses.argmin()]), 4)
 
 
 def _schedule(done: float, settings: Settings) -> float:
@@ -264,24 +286,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _save(run: Run, out: Path, settings: Settings, keep: bool) -> None:
-    """Write each file beside, then rename: a kill or a full disk leaves the last epoch's whole."""
-    _write(out / CHECKPOINT, {"settings": asdict(settings), **run.state()})
+    """Each file is written whole: a kill or a full disk leaves the last epoch's."""
+    write(out / CHECKPOINT, {"settings": asdict(settings), **run.state()})
     if keep:
         epoch = run.history[-1]
-        _write(out / WEIGHTS, {"settings": asdict(settings), "model": run.average.state_dict(), "epoch": epoch})
-    part = out / f"{HISTORY}.part"
-    with part.open("w", newline="") as file:
-        table = csv.DictWriter(file, list(run.history[0]))
+        write(out / WEIGHTS, {"settings": asdict(settings), "model": run.average.state_dict(), "epoch": epoch})
+    with WholeFile(out / HISTORY) as file:
+        table = csv.DictWriter(file, list(run.history[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(run.history)
-    os.replace(part, out / HISTORY)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    try:
-        torch.save(content, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        part.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error}; the epoch before it is kept") from None
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Save a checkpoint whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with WholeFile(path, "wb") as file:
+        file.write(buffer.getvalue())

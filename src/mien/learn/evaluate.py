@@ -1,0 +1,218 @@
+"""Measure the ONNX file that ships, through the classifier that users run: no torch, nothing chosen, every number kept."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
+
+from mien.data.fer2013 import PRIVATE, PUBLIC
+from mien.data.prepare import Split
+from mien.errors import DataError
+from mien.files import WholeFile
+from mien.labels import EMOTIONS, FERPLUS_COLUMNS
+from mien.see.classify import Classifier
+from mien.see.face import Floats
+
+REPORT, TABLE = "report.json", "table.md"
+BINS = 15  # of the calibration error (Guo et al. 2017, arXiv:1706.04599)
+DRAWS = 2000  # bootstrap samples
+CODES = range(len(EMOTIONS))
+PUBLIC_SET, PRIVATE_SET = "PublicTest", "PrivateTest"
+
+Flags = NDArray[np.bool_]
+Codes = NDArray[np.integer[Any]]
+
+
+def evaluate(test: Split, model: Path | None, *, head: str | None, flip: bool, threads: int) -> dict[str, Any]:
+    """The report on a test split: every number of the model card, as plain values."""
+    classifier = Classifier(model, head=head, flip=flip, threads=threads)
+    scores = classifier(test.images)
+    subsets = subsets_of(test)
+    report: dict[str, Any] = {
+        "model": {
+            "file": Path(classifier.name).name,
+            "head": classifier.head,
+            "flip": flip,
+            "settings": json.loads(classifier.metadata.get("settings", "{}")),
+            "temperatures": json.loads(classifier.metadata.get("temperatures", "{}")),
+        },
+        "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
+        "speed": speed(model, classifier, test.images[0]),
+    }
+    if (t := report["model"]["temperatures"].get(classifier.head)) and PRIVATE_SET in subsets:
+        rows = subsets[PRIVATE_SET]
+        before = calibration(cooled(scores[rows], t), test.labels[rows])
+        report["calibration"] = {"temperature": t, "before": before, "after": calibration(scores[rows], test.labels[rows])}
+    if test.votes is not None:
+        heads = classifier.heads if model is not None or len(classifier.heads) > 1 else (classifier.head,)
+        report["ferplus"] = {
+            name: ferplus(Classifier(model, head=name, flip=flip, threads=threads)(test.images), test, subsets)
+            for name in heads
+        }
+    return report
+
+
+def subsets_of(test: Split) -> dict[str, Flags]:
+    """The sets of test rows that a number can be on, by name."""
+    if test.usage is None or test.twin is None:
+        raise DataError("the test split does not say which rows are Public: prepare the data anew")
+    everything = np.ones(len(test.labels), bool)
+    public, private = test.usage == PUBLIC, test.usage == PRIVATE
+    named = {
+        PUBLIC_SET: public,
+        PRIVATE_SET: private,
+        "merged": everything,
+        "PrivateTest without twins in Training": private & ~test.twin,
+    }
+    return {name: rows for name, rows in named.items() if rows.any()}
+
+
+def measures(scores: Floats, labels: Codes) -> dict[str, Any]:
+    """Accuracy with its 95 % interval, macro-F1, recall and precision of each class, NLL and calibration error."""
+    guesses = scores.argmax(1)
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, guesses, labels=CODES, zero_division=0.0)
+    return {
+        "images": len(labels),
+        "accuracy": share(guesses == labels),
+        "interval": interval(guesses == labels),
+        "macro_f1": rounded(f1.mean()),
+        "recall": dict(zip(EMOTIONS, map(rounded, recall), strict=True)),
+        "precision": dict(zip(EMOTIONS, map(rounded, precision), strict=True)),
+        **calibration(scores, labels),
+        "confusion": confusion_matrix(labels, guesses, labels=CODES).tolist(),
+        "reliability": reliability(scores, labels),
+        "coverage": coverage(scores, labels),
+    }
+
+
+def calibration(scores: Floats, labels: Codes) -> dict[str, float]:
+    """Negative log-likelihood, and the expected calibration error in `BINS` bins of equal width."""
+    bins = reliability(scores, labels)
+    error = sum(bin["images"] * abs(bin["accuracy"] - bin["confidence"]) for bin in bins) / len(labels)
+    likelihoods = scores.astype(np.float64)  # log_loss wants rows that sum to 1 in the precision it works in
+    nll = log_loss(labels, likelihoods / likelihoods.sum(1, keepdims=True), labels=CODES)
+    return {"nll": rounded(nll), "ece": rounded(error)}
+
+
+def cooled(scores: Floats, temperature: float) -> Floats:
+    """The probabilities as they would be without the division of the logits by `temperature`."""
+    powered = np.power(scores.clip(1e-12), temperature)
+    return np.asarray(powered / powered.sum(1, keepdims=True), np.float32)
+
+
+def reliability(scores: Floats, labels: Codes) -> list[dict[str, Any]]:
+    """For each bin of confidence that holds images: how many, how confident, how often right."""
+    sure, right = scores.max(1), scores.argmax(1) == labels
+    places = np.minimum((sure * BINS).astype(int), BINS - 1)
+    return [
+        {"images": int(here.sum()), "confidence": rounded(sure[here].mean()), "accuracy": share(right[here])}
+        for here in (places == place for place in range(BINS))
+        if here.any()
+    ]
+
+
+def coverage(scores: Floats, labels: Codes) -> list[dict[str, float]]:
+    """Risk against coverage: the share of errors among the most confident 10 %, 20 %, … 100 %."""
+    right = (scores.argmax(1) == labels)[np.argsort(-scores.max(1), kind="stable")]
+    tenths = [round(len(right) * tenth / 10) for tenth in range(1, 11)]
+    return [{"coverage": tenth / 10, "risk": rounded(1 - right[: max(n, 1)].mean())} for tenth, n in enumerate(tenths, 1)]
+
+
+def ferplus(scores: Floats, test: Split, subsets: dict[str, Flags]) -> dict[str, Any]:
+    """How often the scores agree with what the ten voters of FER+ saw, where they were clear about it."""
+    assert test.votes is not None
+    votes = test.votes[:, FERPLUS_COLUMNS]
+    clear = votes.max(1) > 5
+    found = {}
+    for name in (PUBLIC_SET, PRIVATE_SET):
+        rows = subsets.get(name, np.zeros(len(votes), bool)) & clear
+        if rows.any():
+            right = scores[rows].argmax(1) == votes[rows].argmax(1)
+            found[name] = {"images": int(rows.sum()), "accuracy": share(right), "interval": interval(right)}
+    return found
+
+
+def interval(right: Flags) -> list[float]:
+    """The 95 % bootstrap interval of an accuracy, seeded."""
+    draws = np.random.default_rng(0).binomial(len(right), right.mean(), DRAWS) / len(right)  # resampling 0s and 1s
+    return [rounded(bound) for bound in np.quantile(draws, (0.025, 0.975))]
+
+
+def speed(model: Path | None, classifier: Classifier, face: NDArray[np.uint8]) -> dict[str, Any]:
+    """Milliseconds a face on one thread, one face at a time: the median of 200 runs after 20."""
+    single = Classifier(model, head=classifier.head, flip=classifier.flip, threads=1)
+    times = []
+    for _ in range(220):
+        began = time.perf_counter()
+        single(face[None])
+        times.append(time.perf_counter() - began)
+    processor = platform.processor() or platform.machine()
+    return {
+        "ms_per_face": round(float(np.median(times[20:])) * 1000, 3),
+        "threads": 1,
+        "processor": processor,
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def share(right: Flags) -> float:
+    """The share of true values, to four places."""
+    return rounded(right.mean())
+
+
+def rounded(value: float) -> float:
+    """A number for the report: four places, which on 3,589 images is finer than one image."""
+    return round(float(value), 4)
+
+
+# --- What is written -------------------------------------------------------------------------------------------------
+
+
+def write(report: dict[str, Any], out: Path) -> None:
+    """Write report.json, table.md, confusion_matrix.png and reliability.png to the folder `out`."""
+    from mien.learn import figures
+
+    with WholeFile(out / REPORT) as file:
+        file.write(json.dumps(report, indent=1) + "\n")
+    with WholeFile(out / TABLE) as file:
+        file.write(table(report))
+    last = report["official"].get(PRIVATE_SET, report["official"]["merged"])
+    figures.confusion(last["confusion"], out / "confusion_matrix.png")
+    figures.reliability(last["reliability"], out / "reliability.png")
+
+
+def table(report: dict[str, Any]) -> str:
+    """The model card's tables, in Markdown."""
+    sets = report["official"]
+    lines = ["| | images | accuracy | 95 % interval | macro-F1 | NLL | ECE |", "|---|---|---|---|---|---|---|"]
+    for name, row in sets.items():
+        low, high = (percent(bound) for bound in row["interval"])
+        lines.append(
+            f"| {name} | {row['images']:,} | **{percent(row['accuracy'])} %** | {low} to {high} "
+            f"| {row['macro_f1']:.3f} | {row['nll']:.3f} | {row['ece']:.3f} |"
+        )
+    last = sets.get(PRIVATE_SET, sets["merged"])
+    lines += ["", f"| on {PRIVATE_SET if PRIVATE_SET in sets else 'merged'} | {' | '.join(EMOTIONS)} |"]
+    lines += ["|---" * (len(EMOTIONS) + 1) + "|"]
+    for key in ("recall", "precision"):
+        lines.append(f"| {key} | {' | '.join(f'{last[key][emotion]:.2f}' for emotion in EMOTIONS)} |")
+    if "ferplus" in report:
+        lines += ["", "| FER+, clear majority of the votes | PublicTest | PrivateTest |", "|---|---|---|"]
+        for head, row in report["ferplus"].items():
+            cells = [f"{percent(row[name]['accuracy'])} %" if name in row else "–" for name in (PUBLIC_SET, PRIVATE_SET)]
+            lines.append(f"| head `{head}` | {cells[0]} | {cells[1]} |")
+    lines += ["", f"{report['speed']['ms_per_face']:.2f} ms a face on one thread, one face at a time."]
+    return "\n".join(lines) + "\n"
+
+
+def percent(value: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * value:.1f}"

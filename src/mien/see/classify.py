@@ -1,0 +1,85 @@
+"""Faces → readings: the emotion network in ONNX Runtime, one batch for all faces of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import ModelError
+from mien.labels import EMOTIONS
+from mien.see.face import Face, Floats, Image, Reading, crop
+from mien.see.weights import Device, open_session, read
+
+SIDE = 48  # pixels of the square that the networks read
+HEADS = ("official", "ferplus", "blend")
+BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
+
+
+class Classifier:
+    """The emotion network: faces in, seven probabilities each out.
+
+    `model` is an ONNX file that `mien export` wrote; without it the packaged one is used. `head` says whose labels the
+    scores speak for: "official" (FER2013's own), "ferplus" (the ten voters of FER+) or "blend" (the mean of both); by
+    default what the file itself recommends. `flip` averages each face with its mirror image, at twice the time.
+    Raises ModelError for a file that is missing, broken, or not such a network.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        head: str | None = None,
+        flip: bool = False,
+        threads: int = 1,
+        device: Device = "cpu",
+    ) -> None:
+        self.name = "emotion.onnx" if model is None else str(model)
+        self._session = open_session(
+            read("emotion.onnx") if model is None else Path(model), threads=threads, device=device
+        )
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.heads = self._checked()
+        self.head = head or self.metadata.get("head", "official")
+        if self.head not in HEADS or not self._outputs() <= set(self.heads):
+            raise ModelError(f"{self.name} has no head {self.head!r}: choose one of {', '.join(self.heads)}")
+        self.flip = flip
+
+    def __call__(self, faces: Image) -> Floats:
+        """(n, 48, 48) gray bytes → (n, 7) float32 in `EMOTIONS` order; each row sums to 1."""
+        faces = np.asarray(faces)
+        if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIDE, SIDE):
+            raise ValueError(f"faces must be uint8 of shape (n, 48, 48), not {faces.dtype} of shape {faces.shape}")
+        if not len(faces):
+            return np.zeros((0, len(EMOTIONS)), np.float32)
+        scores = self._scores(faces)
+        return (scores + self._scores(faces[..., ::-1])) / 2 if self.flip else scores
+
+    def read(self, image: Image, faces: Sequence[Face]) -> list[Reading]:
+        """What each of the faces found in `image` (h, w, 3) shows, in their order."""
+        crops = np.stack([crop(image, face) for face in faces]) if faces else np.zeros((0, SIDE, SIDE), np.uint8)
+        return [Reading(face, scores) for face, scores in zip(faces, self(crops), strict=True)]
+
+    def _scores(self, faces: Image) -> Floats:
+        """Mean of the chosen heads, (n, 7)."""
+        batches = np.array_split(np.ascontiguousarray(faces[:, None]), -(-len(faces) // BATCH))
+        names = sorted(self._outputs())
+        runs = [np.mean(self._session.run(names, {"faces": batch}), axis=0) for batch in batches]
+        return np.concatenate(runs).astype(np.float32, copy=False)
+
+    def _outputs(self) -> set[str]:
+        return {"official", "ferplus"} if self.head == "blend" else {self.head}
+
+    def _checked(self) -> tuple[str, ...]:
+        """The heads of the file, once its input, outputs and label names are those of an emotion network."""
+        labels = self.metadata.get("emotions", "")
+        if labels != ",".join(EMOTIONS):
+            raise ModelError(
+                f"{self.name} is not an emotion network of Mien (its labels: {labels or 'none'}): use `mien export`"
+            )
+        inputs = [(node.name, node.type, list(node.shape[1:])) for node in self._session.get_inputs()]
+        outputs = {node.name: list(node.shape[1:]) for node in self._session.get_outputs()}
+        if inputs != [("faces", "tensor(uint8)", [1, SIDE, SIDE])] or outputs.get("official") != [len(EMOTIONS)]:
+            raise ModelError(f"{self.name} has inputs or outputs of other shapes: write it anew with `mien export`")
+        return HEADS if "ferplus" in outputs else HEADS[:1]
