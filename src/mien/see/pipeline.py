@@ -1,0 +1,54 @@
+"""The order of the steps: faces are found, read and told apart in one frame after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.see.face import Face, Frame, Image, Reading
+
+Detect = Callable[[Image], list[Face]]
+Classify = Callable[[Image, list[Face]], list[Reading]]
+Track = Callable[[list[Reading]], list[Reading]]
+
+
+def untracked(readings: list[Reading]) -> list[Reading]:
+    """Return readings as they are: pictures have no before and after."""
+    return readings
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Reads a stream of frames; each step is a plain callable.
+
+    The readings of a frame stand from left to right, by the centres of the faces.
+    """
+
+    detect: Detect
+    classify: Classify
+    track: Track = untracked
+
+    def __call__(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Reading]]]:
+        """Yield every frame with its readings as soon as it is read; holds no frame back."""
+        for frame in frames:
+            faces = self.detect(frame.image)
+            readings = self.track(self.classify(frame.image, faces))
+            yield frame, sorted(readings, key=_centre)
+
+
+def open_pipeline(model: str | Path | None = None, *, min_face: float = 20, track: Track = untracked) -> Pipeline:
+    """Build the usual pipeline: MTCNN, then the emotion network on all faces of a frame at once.
+
+    `model` is an ONNX file that `mien export` wrote, by default the one in the package; `min_face` is the side in
+    pixels of the smallest face that is looked for. Raises ModelError.
+    """
+    from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
+    from mien.see.detect import Detector
+
+    return Pipeline(Detector(min_face=min_face), Classifier(model).read, track)
+
+
+def _centre(reading: Reading) -> float:
+    x1, _, x2, _ = reading.face.box
+    return float(x1 + x2) / 2
