@@ -1,0 +1,84 @@
+"""Mien sees a face and says which emotion it shows.
+
+>>> import mien
+>>> [reading.emotion for reading in mien.read("assets/astronaut.jpg")]
+['happy']
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mien.errors import DataError, MienError, MissingExtra, ModelError, OutputError, SourceError, TrainingError
+from mien.labels import EMOTIONS
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from mien.see.classify import Classifier
+    from mien.see.detect import Detector
+    from mien.see.face import Face, Frame, Image, Reading
+    from mien.see.pipeline import Pipeline, open_pipeline
+
+__all__ = [
+    "read",
+    "Detector",
+    "Classifier",
+    "Pipeline",
+    "open_pipeline",
+    "Frame",
+    "Face",
+    "Reading",
+    "EMOTIONS",
+    "MienError",
+    "SourceError",
+    "OutputError",
+    "DataError",
+    "ModelError",
+    "TrainingError",
+    "MissingExtra",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Detector": "mien.see.detect",
+    "Classifier": "mien.see.classify",
+    "Pipeline": "mien.see.pipeline",
+    "open_pipeline": "mien.see.pipeline",
+    "Frame": "mien.see.face",
+    "Face": "mien.see.face",
+    "Reading": "mien.see.face",
+}
+
+
+def read(picture: str | PathLike[str] | Image) -> list[Reading]:
+    """Read the emotion of every face in one picture, from left to right.
+
+    `picture` is a file or an array of RGB bytes, (height, width, 3); a gray one may be (height, width).
+    Raises SourceError.
+    """
+    from mien.media.sources import open_picture
+
+    [(_, readings)] = _usual_pipeline()([open_picture(picture)])
+    return readings
+
+
+@cache
+def _usual_pipeline() -> Pipeline:
+    from mien.see.pipeline import open_pipeline
+
+    return open_pipeline()
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name's home when it is first asked for: ONNX Runtime and OpenCV take half a second (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,82 @@
+"""The command line: the commands with their options, and the exit code.
+
+Exit codes: 0 done; 1 some of many pictures could not be read; 2 nothing was done: a bad option, source or output;
+130 stopped by Ctrl+C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from mien import __version__
+from mien.apps.terminal import say
+from mien.errors import MienError
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; the one place that turns how a command ended into the exit code."""
+
+    def invoke(self, ctx: Any) -> None:
+        """Run the command: what it returns is the exit code, an error of ours is one line and 2."""
+        try:
+            code = super().invoke(ctx)
+        except MienError as error:
+            say(str(error))
+            code = 2
+        except KeyboardInterrupt:
+            code = 130
+        except BrokenPipeError:  # the next program has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        raise typer.Exit(code or 0)
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="mien")
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, when it was asked for."""
+    if asked:
+        print(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def mien(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Mien sees a face and says which emotion it shows."""
+
+
+@app.command()
+def read(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Pictures, folders or patterns of them.")],
+    image_out: Annotated[
+        Path | None, typer.Option(help="Write the annotated picture; with several, the folder for them.")
+    ] = None,
+    counts: Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
+    min_face: Annotated[float, typer.Option(min=12, help="Side of the smallest face looked for, in pixels.")] = 20,
+    model: Annotated[
+        Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
+    ] = None,
+) -> int:
+    """Read the emotion of every face in pictures."""
+    from mien.apps.reading import Outputs, read_pictures
+
+    return read_pictures(sources, Outputs(image_out, counts, csv, json, show), model=model, min_face=min_face)
