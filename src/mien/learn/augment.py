@@ -1,6 +1,6 @@
 """What may happen to a face before the network sees it: geometry, and the harm that cameras and detectors do.
 
-Every function takes and gives a batch (n, 1, 48, 48) of floats in [0, 1], works on the batch's own device and draws from
+Every function takes and gives a batch (n, 1, 48, 48) of floats in [0, 1], works on its own device and draws from
 the generator it is handed, so that a seed and an epoch's number say all there is to say about an epoch.
 """
 
@@ -53,7 +53,7 @@ def light(x: Tensor, chance: Generator, amount: float) -> Tensor:
 
 
 def erase(x: Tensor, chance: Generator, share: float) -> Tensor:
-    """Cover a rectangle of 2 % to 25 % of the face with one gray (Zhong et al. 2017, arXiv:1708.04896) in `share` of x."""
+    """Cover 2 % to 25 % of a `share` of the faces with a gray rectangle (Zhong et al. 2017, arXiv:1708.04896)."""
     n, side = len(x), x.shape[-1]
     area, ratio = uniform(n, 0.02, 0.25, chance), uniform(n, math.log(0.4), math.log(2.5), chance).exp()
     height, width = (area * ratio).sqrt().clamp(max=0.9), (area / ratio).sqrt().clamp(max=0.9)

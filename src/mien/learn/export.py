@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mien.errors import ModelError, TrainingError
 from mien.files import WholeFile
 from mien.labels import EMOTIONS
+from mien.learn.checkpoint import WEIGHTS, load_checkpoint
 from mien.learn.model import OFFICIAL, build
-from mien.learn.train import WEIGHTS, load_checkpoint
 from mien.see.classify import Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
@@ -77,7 +77,9 @@ def restore(saved: dict[str, Any], run: Path) -> Shipped:
         net = build(settings["network"], votes=settings["votes"] > 0, dropout=settings["dropout"])
         net.load_state_dict(saved["model"])
     except (KeyError, RuntimeError):
-        raise TrainingError(f"{run} was trained by other code: its weights do not fit the network, train again") from None
+        raise TrainingError(
+            f"{run} was trained by other code: its weights do not fit the network, train again"
+        ) from None
     return Shipped(net, _temperatures(saved)).eval()
 
 
@@ -99,7 +101,7 @@ def _graph(shipped: Shipped, heads: tuple[str, ...]) -> onnx.ModelProto:
         torch.onnx.export(
             shipped,
             (torch.zeros(2, 1, 48, 48, dtype=torch.uint8),),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
             input_names=names[:1],
@@ -115,4 +117,3 @@ def _difference(shipped: Shipped, heads: tuple[str, ...], out: Path) -> float:
         wanted = [probabilities.numpy() for probabilities in shipped(torch.from_numpy(faces[:, None]))]
     got = [Classifier(out, head=head)(faces) for head in heads]
     return max(float(np.abs(a - b).max()) for a, b in zip(wanted, got, strict=True))
-

@@ -56,9 +56,9 @@ def reliability(bins: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(5, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linestyle="--", label="as sure as right")
-    sizes = [8 + 300 * bin["images"] / sum(bin["images"] for bin in bins) for bin in bins]
-    axes.plot([bin["confidence"] for bin in bins], [bin["accuracy"] for bin in bins])
-    axes.scatter([bin["confidence"] for bin in bins], [bin["accuracy"] for bin in bins], s=sizes, label="the network")
+    sure, right, images = (np.array([row[key] for row in bins]) for key in ("confidence", "accuracy", "images"))
+    axes.plot(sure, right)
+    axes.scatter(sure, right, s=8 + 300 * images / images.sum(), label="the network")
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,20 +12,9 @@ from torch import Generator, Tensor
 from mien.data.prepare import Split
 from mien.labels import FERPLUS, FERPLUS_COLUMNS
 from mien.learn import augment
+from mien.learn.settings import Augmentation
 
 VOTED = (*FERPLUS_COLUMNS, FERPLUS.index("contempt"))  # the columns that the FER+ head learns, in its order
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How far a face may be changed; zero leaves that change out."""
-
-    rotation: float = 15.0  # degrees either way
-    zoom: float = 0.25  # up to 1.25 times, down to 0.8
-    shift: float = 0.12  # of the side, either way
-    light: float = 0.0  # contrast, brightness and gamma
-    erase: float = 0.0  # share of faces with a covered rectangle
-    degrade: float = 0.0  # share of faces for each of blur, shrinking, noise and JPEG
 
 
 class Batch(NamedTuple):

@@ -29,11 +29,10 @@ class Residual(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.first = ConvBlock(channels_in, channels_out, stride=stride)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out)
-        )
-        nn.init.zeros_(self.second[1].weight)  # each block begins as its shortcut, which lets deep nets start fast
-        self.shortcut = nn.Identity()
+        norm = nn.BatchNorm2d(channels_out)
+        self.second = nn.Sequential(nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), norm)
+        nn.init.zeros_(norm.weight)  # each block begins as its shortcut, which lets deep nets start fast
+        self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
                 nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),

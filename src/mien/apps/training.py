@@ -1,0 +1,203 @@
+"""The commands that lead from FER2013 to a model: data prepare, data explore, train, export, evaluate."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mien.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from mien.data.prepare import Split
+    from mien.learn.settings import Settings
+
+Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
+
+data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.add_typer(data, name="data")
+    for command in (train, export, evaluate):
+        app.command()(command)
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Turn the absence of what the extra `train` installs into one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"torch", "onnx", "sklearn", "matplotlib"}:
+            raise
+        raise MissingExtra(f"this command needs {error.name}: pip install 'mien[train]'") from None
+
+
+@data.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="FER2013: its CSV file, its zip archive, or its folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("processed"),
+    votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
+    as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
+    val: Annotated[float, typer.Option(min=0.01, max=0.5, help="The share of Training kept for validation.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the split into training and validation.")] = 0,
+) -> None:
+    """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped."""
+    from mien.data.prepare import prepare as prepare_data
+
+    began = time.perf_counter()
+    manifest = prepare_data(source, out, votes=votes, as_published=as_published, val=val, seed=seed)
+    counts = manifest["counts"]
+    show("Images", ["split", *counts["train"]], [[name, *row.values()] for name, row in counts.items()])
+    show("In the source", ["", ""], [[name, count] for name, count in manifest["facts"].items()])
+    show("Dropped from training", ["reason", "images"], list(map(list, manifest["dropped"]["counts"].items())))
+    published = manifest["source"]["published"]
+    print(f"The source is {f'{published} as published' if published else 'no byte-for-byte copy of a published CSV'}.")
+    print(f"{out} written in {time.perf_counter() - began:.1f} s.")
+
+
+@data.command()
+def explore(
+    processed: Annotated[Path, typer.Argument(help="The folder that `mien data prepare` wrote.")] = Path("processed"),
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("plots"),
+) -> None:
+    """Draw class counts, sample images, mean faces and, with votes, the label noise."""
+    with needs_extra():
+        from mien.data.explore import explore as explore_data
+
+        for title, header, rows in explore_data(processed, out):
+            show(title, header, rows)
+    print(f"The pictures are in {out}.")
+
+
+def train(
+    recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m or teacher.")] = "baseline",
+    data: Processed = Path("processed"),
+    out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/RECIPE]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting, as in epochs=20 or augmentation.rotation=10.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: the free cores]")] = None,
+) -> int:
+    """Train a network by a recipe; every epoch leaves a checkpoint, and Ctrl+C keeps what is there."""
+    with needs_extra():
+        from mien.learn import checkpoint, figures
+        from mien.learn.settings import settings_of
+        from mien.learn.train import train as learn
+    settings = settings_of(recipe, set_ or [])
+    out = out or Path("runs") / recipe
+    splits = _splits(data, settings)
+    machine = checkpoint.machine(device, threads, out if resume else None)
+    rows: list[dict[str, float]] = []
+    print(f"{recipe} on {machine.device}, {machine.threads} threads, {len(splits['train'].labels):,} images → {out}")
+    code = 0
+    with epochs_bar(settings.epochs) as (tick, report):
+        try:
+            rows = learn(splits, out, settings, machine=machine, resume=resume, tick=tick, report=report)
+        except KeyboardInterrupt:
+            code = 130
+    rows = rows or checkpoint.history(out)
+    if rows:
+        figures.losses(rows, out / "plots" / "model_loss_during_training.png")
+        best = max(rows, key=lambda row: row["val_accuracy"])
+        print(f"{len(rows)} epochs; best validation accuracy {best['val_accuracy']:.4f} in epoch {best['epoch']:.0f}.")
+    if code:
+        print(f"Stopped. Every whole epoch is kept: go on with `mien train --recipe {recipe} --out {out} --resume`.")
+    return code
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
+    head: Annotated[
+        str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
+    ] = None,
+) -> None:
+    """Write a run's network to an ONNX file that holds scaling, temperature, softmax and label names."""
+    with needs_extra():
+        from mien.learn.export import export as export_model
+
+        difference = export_model(run, out, head)
+    size = out.stat().st_size / 1e6
+    print(f"{out}: {size:.1f} MB; its probabilities differ from the checkpoint's by {difference:.1e} at most.")
+
+
+def evaluate(
+    data: Processed = Path("processed"),
+    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
+    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  [default: the packaged model]")] = None,
+    head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  [default: the model's own]")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Measure a model on FER2013's test images through the classifier that users run."""
+    from mien.data.prepare import load
+
+    with needs_extra():
+        from mien.learn import evaluate as measure
+
+        began = time.perf_counter()
+        report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads)
+        measure.write(report, out)
+    print(measure.table(report))
+    print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
+
+
+def _splits(folder: Path, settings: Settings) -> dict[str, Split]:
+    from mien.data.prepare import load
+    from mien.errors import TrainingError
+
+    splits = {name: load(folder, name) for name in ("train", "val")}
+    if settings.votes and splits["train"].votes is None:
+        raise TrainingError(f"this recipe learns FER+ votes and {folder} has none: prepare it with --votes")
+    return splits
+
+
+@contextmanager
+def epochs_bar(epochs: int) -> Iterator[tuple[Any, Any]]:
+    """A bar for the steps of the current epoch, and a line for each epoch that is done."""
+    console = Console()
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", epoch=0, loss=float("nan"), rate="")
+
+        def tick(epoch: int, step: int, steps: int, loss: float, images_per_second: float) -> None:
+            total, done = (epochs * steps, (epoch - 1) * steps + step)
+            rate = f"{images_per_second:,.0f} images/s"
+            progress.update(task, total=total, completed=done, epoch=epoch, loss=loss, rate=rate)
+
+        def report(row: dict[str, float]) -> None:
+            console.print(
+                f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, "
+                f"accuracy {row['val_accuracy']:.4f}, {row['seconds']:.0f} s",
+                highlight=False,
+            )
+
+        yield tick, report
+
+
+def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
+    """Print a table."""
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,163 @@
+"""What makes a run survive being killed: the machine it is on, what a checkpoint holds, starting, saving, going on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mien.errors import TrainingError
+from mien.files import WholeFile, explained
+from mien.learn.model import build
+from mien.learn.settings import Settings
+
+CHECKPOINT, WEIGHTS, SETTINGS, HISTORY = "checkpoint.pt", "model.pt", "settings.json", "history.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a run is computed on; the same machine and seed give the same numbers."""
+
+    device: str = "cpu"
+    threads: int = 1
+    torch: str = torch.__version__
+
+
+def machine(device: str = "auto", threads: int | None = None, resumed: Path | None = None) -> Machine:
+    """The device and the CPU threads to use: as asked for, else as the resumed run had them, else what is free."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise TrainingError(f"there is no device {device!r} here: use --device cpu")
+    if threads is None and resumed is not None and (resumed / SETTINGS).exists():
+        threads = json.loads((resumed / SETTINGS).read_text()).get("machine", {}).get("threads")
+    return Machine(device, threads or free_cores())
+
+
+def free_cores() -> int:
+    """The cores that this process may use and that nothing else uses now: a thread too many halves the speed."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        before = _idle_seconds()
+        time.sleep(0.5)
+        idle = _idle_seconds() - before
+    except (OSError, ValueError):  # no /proc/stat: not Linux
+        return cores
+    return max(1, min(cores, round(idle / 0.5)))
+
+
+def _idle_seconds() -> float:
+    """Seconds that the machine's cores have idled since it started (proc(5): the fourth number of the first line)."""
+    return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Run:
+    """Where a run stands; what a checkpoint holds."""
+
+    model: nn.Module
+    average: nn.Module  # the exponential moving average of the weights
+    optimiser: torch.optim.Optimizer
+    history: list[dict[str, float]]  # one row an epoch
+    best: float = -1.0  # validation accuracy of the weights kept
+    waited: int = 0  # epochs since
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        parts = {key: getattr(self, key).state_dict() for key in ("model", "average", "optimiser")}
+        return {**parts, "history": self.history, "best": self.best, "waited": self.waited}
+
+
+def _new(settings: Settings, device: torch.device) -> Run:
+    def network() -> nn.Module:
+        net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
+        return net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    model, average = network(), network()
+    average.load_state_dict(model.state_dict())
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser: torch.optim.Optimizer
+    if settings.optimiser == "adam":
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    elif settings.optimiser == "sgd":
+        optimiser = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
+    else:
+        raise TrainingError(f"there is no optimiser {settings.optimiser!r}: choose adam or sgd")
+    return Run(model, average, optimiser, history=[])
+
+
+def start_run(out: Path, settings: Settings, machine: Machine) -> Run:
+    """A run at its beginning, its settings saved in `out`; TrainingError where another run is there."""
+    if (out / CHECKPOINT).exists():
+        raise TrainingError(f"{out} holds a run: go on with --resume, or give --out another name")
+    run = _new(settings, torch.device(machine.device))
+    with explained(out):
+        (out / "plots").mkdir(parents=True, exist_ok=True)
+    with WholeFile(out / SETTINGS) as file:
+        file.write(json.dumps({**asdict(settings), "machine": asdict(machine)}, indent=1) + "\n")
+    return run
+
+
+def resume_run(out: Path, settings: Settings, machine: Machine) -> Run:
+    """The run in `out` after its last whole epoch, or a new one; TrainingError where it has other settings."""
+    if not (out / CHECKPOINT).exists():
+        return start_run(out, settings, machine)
+    saved = load_checkpoint(out / CHECKPOINT)
+    if saved["settings"] != asdict(settings):
+        other = [key for key, value in asdict(settings).items() if saved["settings"].get(key) != value]
+        raise TrainingError(f"{out} was trained with other settings ({', '.join(other)}): resume with the same ones")
+    run = _new(settings, torch.device(machine.device))
+    try:
+        for key in ("model", "average", "optimiser"):
+            getattr(run, key).load_state_dict(saved[key])
+    except (KeyError, ValueError, RuntimeError):
+        raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
+    return replace(run, **{key: saved[key] for key in ("history", "best", "waited")})
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint that `train` wrote, on the CPU. Raises TrainingError where the file is broken or something else."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist: train with `mien train --out {path.parent}` first") from None
+    except Exception as error:  # torch.load raises whatever its unpickler does
+        raise TrainingError(f"{path} cannot be read ({type(error).__name__}): is it truncated?") from None
+    if not (isinstance(saved, dict) and "settings" in saved):
+        raise TrainingError(f"{path} is not a checkpoint of mien train")
+    return saved
+
+
+def history(out: Path) -> list[dict[str, float]]:
+    """The rows of a run's history, none where there is no run yet."""
+    return list(load_checkpoint(out / CHECKPOINT)["history"]) if (out / CHECKPOINT).exists() else []
+
+
+def save(run: Run, out: Path, settings: Settings, keep: bool) -> None:
+    """Each file is written whole: a kill or a full disk leaves the last epoch's."""
+    write(out / CHECKPOINT, {"settings": asdict(settings), **run.state()})
+    if keep:
+        epoch = run.history[-1]
+        write(out / WEIGHTS, {"settings": asdict(settings), "model": run.average.state_dict(), "epoch": epoch})
+    with WholeFile(out / HISTORY) as file:
+        table = csv.DictWriter(file, list(run.history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(run.history)
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Save a checkpoint whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with WholeFile(path, "wb") as file:
+        file.write(buffer.getvalue())

@@ -1,0 +1,86 @@
+"""`Settings`: everything that decides what a run learns; the recipes; how the command line changes one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+from mien.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a face may be changed; zero leaves that change out."""
+
+    rotation: float = 15.0  # degrees either way
+    zoom: float = 0.25  # up to 1.25 times, down to 0.8
+    shift: float = 0.12  # of the side, either way
+    light: float = 0.0  # contrast, brightness and gamma
+    erase: float = 0.0  # share of faces with a covered rectangle
+    degrade: float = 0.0  # share of faces for each of blur, shrinking, noise and JPEG
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides what a run learns; saved beside every checkpoint."""
+
+    network: str = "baseline"  # a name of model.NETWORKS
+    epochs: int = 40
+    batch: int = 128
+    optimiser: str = "adam"  # adam (AdamW, decoupled decay) or sgd (with Nesterov momentum)
+    learning_rate: float = 2e-3  # at its highest, after the warm-up
+    weight_decay: float = 5e-4  # of convolution and dense weights, not of biases and normalisation
+    warmup: float = 2.0  # epochs
+    dropout: float = 0.3
+    smoothing: float = 0.1  # of the labels
+    oversample: float = 0.4  # 0: classes as they are; 1: every class as often as the largest
+    mixup: float = (
+        0.0  # parameter of the beta distribution (Zhang et al. 2018, arXiv:1710.09412); off for the last tenth
+    )
+    votes: float = 0.0  # weight of the FER+ head; 0: no such head
+    ema: float = 0.999  # decay of the averaged weights, which are the ones validated and kept
+    patience: int = 10  # epochs without a better validation accuracy before it stops; 0: never, and keep the last
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+RECIPES = {
+    "baseline": Settings(),
+    "student-s": Settings(
+        network="plain-s",
+        epochs=80,
+        optimiser="sgd",
+        learning_rate=0.1,
+        dropout=0.2,
+        oversample=0.25,
+        votes=0.5,
+        patience=0,
+        augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
+    ),
+}
+
+
+def settings_of(recipe: str, changes: Sequence[str] = ()) -> Settings:
+    """The settings of a recipe with changes such as "epochs=20" or "augmentation.rotation=10"."""
+    if recipe not in RECIPES:
+        raise TrainingError(f"there is no recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    settings = RECIPES[recipe]
+    for change in changes:
+        name, _, value = change.partition("=")
+        settings = _changed(settings, name.strip().split("."), value.strip(), change)
+    return settings
+
+
+def _changed(settings: Any, names: list[str], value: str, change: str) -> Any:
+    choices = [each.name for each in fields(settings)]
+    if names[0] not in choices:
+        raise TrainingError(f"cannot set {change!r}: choose one of {', '.join(choices)}")
+    old = getattr(settings, names[0])
+    if is_dataclass(old) != (len(names) == 2):
+        raise TrainingError(f"cannot set {change!r}: write it as epochs=20 or augmentation.rotation=10")
+    try:
+        new = _changed(old, names[1:], value, change) if is_dataclass(old) else type(old)(value)
+    except ValueError:
+        raise TrainingError(f"cannot set {change!r}: {names[0]} takes a value such as {old}") from None
+    return replace(settings, **{names[0]: new})
