@@ -84,9 +84,8 @@ def _one_epoch(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Ti
             group["lr"] = settings.learning_rate * _schedule(done, settings)
         loss, logits = _loss(run.model, batch, settings, mix)
         if not math.isfinite(loss.item()):
-            raise TrainingError(
-                f"the loss is no number in epoch {epoch}: resume with --set learning_rate={settings.learning_rate / 10:g}"
-            )
+            lower = f"{settings.learning_rate / 10:g}"
+            raise TrainingError(f"the loss is no number in epoch {epoch}: start again with --set learning_rate={lower}")
         run.optimiser.zero_grad()
         loss.backward()
         run.optimiser.step()
