@@ -94,6 +94,7 @@ def _colour(reading: Reading) -> Colour:
 
 
 def _readable_on(colour: Colour) -> str:
-    """Return black or white by the luminance of the background (ITU-R BT.601 weights)."""
-    red, green, blue = colour
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
+    """Return black or white, whichever has more contrast with a background (WCAG 2.2, with a plain gamma of 2.2)."""
+    red, green, blue = ((value / 255) ** 2.2 for value in colour)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "black" if luminance > 0.18 else "white"
