@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,5 +79,7 @@ def read(
 ) -> int:
     """Read the emotion of every face in pictures."""
     from mien.apps.reading import Outputs, read_pictures
+    from mien.see.pipeline import open_pipeline
 
-    return read_pictures(sources, Outputs(image_out, counts, csv, json, show), model=model, min_face=min_face)
+    outputs = Outputs(image_out, counts, csv, json, show)
+    return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mien.media.draw import annotate
 from mien.media.sinks import AnnotatedFolder, AnnotatedPicture, Counts, CsvRows, JsonLines, Sink, show_picture
 from mien.media.sources import find_pictures, open_pictures
 from mien.see.face import Frame, Reading
-from mien.see.pipeline import open_pipeline
+from mien.see.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,11 @@ class Outputs:
         return [path for path in (self.image, self.counts, self.csv, self.json) if path]
 
 
-def read_pictures(sources: Sequence[str], outputs: Outputs, *, model: Path | None, min_face: float) -> int:
+def read_pictures(sources: Sequence[str], outputs: Outputs, open_pipeline: Callable[[], Pipeline]) -> int:
     """Read pictures and return the exit code: 1 when some of several could not be read, which are reported.
 
-    Outputs are checked before anything is read. Raises SourceError when no picture can be read.
+    Outputs are checked before the pipeline is opened and anything is read. Raises SourceError when no picture can be
+    read.
     """
     pictures = find_pictures(sources)
     several = pictures != [Path(sources[0])]  # a folder of one picture is several, or the next one would change that
@@ -58,7 +59,7 @@ def read_pictures(sources: Sequence[str], outputs: Outputs, *, model: Path | Non
         sinks = [
             stack.enter_context(sink) for sink in [*_sinks(outputs, pictures, several)]
         ]  # all are checked, then opened
-        pipeline = open_pipeline(model, min_face=min_face)
+        pipeline = open_pipeline()
         bar = stack.enter_context(_progress(several))
         frames = open_pictures(bar.track(pictures, description="reading"), on_error=skip if several else None)
         for frame, readings in pipeline(frames):
