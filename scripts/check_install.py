@@ -1,0 +1,33 @@
+"""Check the promises about the base install: its size, no training framework in it, and how long `import mien` takes."""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+MOST_MEGABYTES = 430
+MOST_SECONDS = 0.6
+UNWANTED = ("torch", "tensorflow", "keras")
+
+
+def main() -> int:
+    """Print each figure beside its limit; 1 where the size or a package breaks its promise."""
+    places = {Path(sysconfig.get_path(key)) for key in ("purelib", "platlib")}
+    size = sum(file.stat().st_size for place in places for file in place.rglob("*") if file.is_file()) / 1e6
+    found = [name for name in UNWANTED if importlib.util.find_spec(name)]
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import mien"], check=True)
+        times.append(time.perf_counter() - began)
+    print(f"installed: {size:.0f} MB (at most {MOST_MEGABYTES})")
+    print(f"import mien, with the start of Python: {statistics.median(times):.2f} s (at most {MOST_SECONDS})")
+    print(f"frameworks: {', '.join(found) or 'none'}")
+    return int(size > MOST_MEGABYTES or bool(found))  # the time depends on the machine, so it only stands there
+
+
+if __name__ == "__main__":
+    sys.exit(main())
