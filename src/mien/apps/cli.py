@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,9 +42,9 @@ class Commands(typer.core.TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def main() -> None:
-    """Run the command line."""
-    app(prog_name="mien")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, by default on the arguments of this process, and end with the exit code."""
+    app(arguments, prog_name="mien")
 
 
 def show_version(asked: bool) -> None:

@@ -1,0 +1,275 @@
+"""`mien read` on real pictures: what it prints and writes, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import mien
+from mien.apps.cli import main
+from mien.labels import EMOTIONS
+
+ROOT = Path(__file__).parents[2]
+ASTRONAUT = ROOT / "assets" / "astronaut.jpg"
+ZEROS = "emotion,count\n" + "".join(f"{emotion},0\n" for emotion in EMOTIONS)
+
+
+def run(*arguments: object) -> int:
+    """Run the command line in this process and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def start(*arguments: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    """Start the command line as a process of its own."""
+    command = [sys.executable, "-m", "mien", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def only_line(text: str) -> str:
+    """The one line of an error."""
+    assert text.startswith("mien: ") and text.endswith("\n") and text.count("\n") == 1, text
+    return text
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """A picture without a face."""
+    PIL.Image.linear_gradient("L").convert("RGB").save(tmp_path / "scene.png")
+    return tmp_path / "scene.png"
+
+
+def test_a_picture_is_annotated_counted_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = ("--image-out", tmp_path / "out.png", "--counts", tmp_path / "counts.csv")
+    assert run("read", ASTRONAUT, *outputs, "--csv", tmp_path / "out.csv", "--json", tmp_path / "out.json") == 0
+    [reading] = mien.read(ASTRONAUT)
+    printed = capsys.readouterr()
+    assert f"1 face: 1 {reading.emotion}" in printed.out
+    assert printed.err == ""
+    [row] = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    [line] = (tmp_path / "out.json").read_text().splitlines()
+    assert (row["source"], row["emotion"]) == (str(ASTRONAUT), reading.emotion)
+    assert {key: "" if value is None else str(value) for key, value in json.loads(line).items()} == row
+    assert (tmp_path / "counts.csv").read_text() == ZEROS.replace(f"{reading.emotion},0", f"{reading.emotion},1")
+    with PIL.Image.open(tmp_path / "out.png") as drawn, PIL.Image.open(ASTRONAUT) as before:
+        assert drawn.size == before.size
+        assert (np.asarray(drawn) != np.asarray(before)).any()
+
+
+def test_a_picture_without_a_face_says_so_and_stays_unchanged(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("read", scene, "--image-out", tmp_path / "out.png", "--counts", tmp_path / "counts.csv") == 0
+    assert "no face found" in capsys.readouterr().out
+    assert (tmp_path / "out.png").read_bytes() == scene.read_bytes()
+    assert (tmp_path / "counts.csv").read_text() == ZEROS
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "empty.jpg", "text.jpg", "cut.jpg", "nul\0.jpg", ".", "no*.jpg"])
+def test_one_bad_picture_is_one_line_and_nothing_is_written(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    monkeypatch.chdir(source)
+    Path("empty.jpg").touch()
+    Path("text.jpg").write_text("no picture")
+    Path("cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:20_000])
+    if name == ".":
+        for file in source.iterdir():
+            file.unlink()
+    outputs = ("--image-out", out / "out.png", "--counts", out / "counts.csv", "--csv", out / "out.csv")
+    assert run("read", name, *outputs, "--json", out / "out.json") == 2
+    assert only_line(capsys.readouterr().err)
+    assert listing(out) == []
+
+
+@pytest.mark.parametrize("option", ["--image-out", "--counts", "--csv", "--json"])
+def test_an_output_that_cannot_be_written_is_one_line_before_anything_is_read(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(ASTRONAUT, tmp_path / "in.png")
+    (tmp_path / "folder.png").mkdir()
+    before = listing(tmp_path)
+    for name in ("folder.png", "missing/out.png", "in.png", "in.png/out.png", "n" * 300 + ".png"):
+        good = ("--counts", tmp_path / "good.csv") if option != "--counts" else ("--csv", tmp_path / "good.csv")
+        assert run("read", tmp_path / "in.png", *good, option, tmp_path / name, "--model", "unread.onnx") == 2
+        assert "unread" not in only_line(capsys.readouterr().err)
+        assert listing(tmp_path) == before
+
+
+def test_a_picture_ending_that_cannot_be_written_names_those_that_can(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", ASTRONAUT, "--image-out", "out.xyz") == 2
+    assert ".jpg" in only_line(capsys.readouterr().err)
+
+
+def test_two_outputs_never_share_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", ASTRONAUT, "--csv", tmp_path / "out", "--json", tmp_path / "." / "out") == 2
+    assert "twice" in only_line(capsys.readouterr().err)
+    assert run("read", ASTRONAUT, "--csv", "-", "--json", "-") == 2
+    assert listing(tmp_path) == []
+
+
+def test_a_model_that_is_none_is_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.onnx").write_text("no model")
+    for model in ("bad.onnx", "missing.onnx"):
+        assert run("read", ASTRONAUT, "--csv", tmp_path / "out.csv", "--model", tmp_path / model) == 2
+        only_line(capsys.readouterr().err)
+    assert listing(tmp_path) == ["bad.onnx"]
+
+
+def test_of_several_pictures_the_bad_one_is_reported_and_the_rest_go_on(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.jpg").write_text("no picture")
+    out = tmp_path / "out"
+    assert run("read", ASTRONAUT, tmp_path / "bad.jpg", scene, "--image-out", out, "--csv", tmp_path / "out.csv") == 1
+    printed = capsys.readouterr()
+    assert "bad.jpg" in only_line(printed.err)
+    assert "2 pictures, 1 face" in printed.out
+    assert "no face in 1 picture" in printed.out
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+    assert sorted(path.name for path in out.rglob("*.*")) == ["astronaut.jpg", "scene.png"]
+
+
+def test_when_every_picture_is_bad_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert run("read", "missing1.jpg", "missing2.jpg", "--image-out", out, "--counts", tmp_path / "counts.csv") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert listing(tmp_path) == []
+
+
+def test_a_folder_of_one_picture_is_written_to_a_folder(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    scene.rename(tmp_path / "in" / "scene.png")
+    assert run("read", tmp_path / "in", "--image-out", tmp_path / "out") == 0
+    assert listing(tmp_path / "out") == ["scene.png"]
+
+
+def test_a_folder_is_never_written_over_its_own_pictures(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = scene.read_bytes()
+    assert run("read", tmp_path, "--image-out", tmp_path) == 2
+    assert "is read from" in only_line(capsys.readouterr().err)
+    assert scene.read_bytes() == before
+    (tmp_path / "file").touch()
+    assert run("read", tmp_path, "--image-out", tmp_path / "file") == 2
+    assert "need a folder" in only_line(capsys.readouterr().err)
+
+
+def test_a_pattern_that_the_shell_did_not_expand_is_expanded(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", scene.parent / "*.png") == 0
+    assert "1 picture, 0 faces" in capsys.readouterr().out
+
+
+def test_a_name_that_would_break_the_line_is_spelled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", tmp_path / "two\nlines \x1b[31m[red]笑.jpg") == 2
+    assert r"two\nlines \x1b[31m[red]笑.jpg" in only_line(capsys.readouterr().err)
+
+
+def test_rows_on_standard_output_stand_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", ASTRONAUT, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["source"] == str(ASTRONAUT)
+
+
+def test_without_a_display_show_says_so_in_one_line(
+    scene: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert run("read", scene, "--show") == 0
+    assert "no display" in only_line(capsys.readouterr().err)
+    assert run("read", scene, ASTRONAUT, "--show") == 2
+
+
+@pytest.mark.parametrize("wrong", [["read"], ["read", "a.jpg", "--min-face", "3"], ["read", "--no-such"], ["raed"]])
+def test_a_wrong_command_ends_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*wrong) == 2
+    assert "Usage" in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"mien {mien.__version__}\n"
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(scene: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for number in range(300):
+        shutil.copy(scene, pictures / f"{number:03}.png")
+    out = tmp_path / "out"
+    with start("read", pictures, "--image-out", out, "--csv", tmp_path / "out.csv") as process:
+        while not (out.is_dir() and list(out.glob("*.png"))):  # until the first picture is read
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[1] == ""
+    assert process.returncode == 130
+    assert listing(tmp_path) == ["in", "out", "scene.png"]
+    for picture in out.iterdir():
+        assert picture.read_bytes() == scene.read_bytes()
+
+
+def test_a_reader_that_stops_early_is_no_error_to_show() -> None:
+    with start("read", ASTRONAUT, "--csv", "-") as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_the_documents_script_does_the_same_from_its_own_folder(tmp_path: Path) -> None:
+    image, counts = tmp_path / "out.png", tmp_path / "counts.csv"
+    command = [sys.executable, "emotion_detection.py", "--image", "../assets/astronaut.jpg"]
+    script = [*command, "--output_image", str(image), "--output_csv", str(counts)]
+    done = subprocess.run(script, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
+    assert "1 face" in done.stdout
+    assert run("read", ASTRONAUT, "--image-out", tmp_path / "same.png", "--counts", tmp_path / "same.csv") == 0
+    assert image.read_bytes() == (tmp_path / "same.png").read_bytes()
+    assert counts.read_text() == (tmp_path / "same.csv").read_text()
+
+
+def test_read_takes_a_file_or_an_array() -> None:
+    with PIL.Image.open(ASTRONAUT) as picture:
+        array = np.asarray(picture)
+    assert picture.mode == "RGB"
+    for source in (ASTRONAUT, str(ASTRONAUT), os.fspath(ASTRONAUT), array):
+        [reading] = mien.read(source)
+        assert reading.scores.shape == (7,)
+        assert reading.scores.sum() == pytest.approx(1, abs=1e-4)
+        assert reading.emotion in mien.EMOTIONS
+        assert reading.face.landmarks.shape == (5, 2)
+    assert len(mien.read(array[:, :, 1])) == 1
+    with pytest.raises(mien.SourceError, match="give RGB bytes"):
+        mien.read(array / 255)  # type: ignore[arg-type]
+
+
+def test_faces_come_from_left_to_right() -> None:
+    with PIL.Image.open(ASTRONAUT) as picture:
+        array = np.asarray(picture)
+    three = mien.read(np.hstack([array, array[:, ::-1], array]))
+    lefts = [reading.face.box[0] for reading in three]
+    assert len(three) == 3
+    assert lefts == sorted(lefts)
