@@ -1,0 +1,145 @@
+"""The house stands as it was planned: who imports whom, what is public, what every command says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import mien
+from mien import errors
+from mien.apps.cli import app
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "mien"
+
+GROUND = {"labels", "errors", "files"}
+MAY_IMPORT = {
+    "labels": set(),
+    "errors": set(),
+    "files": {"errors"},
+    "see": GROUND,
+    "media": {"see"} | GROUND,
+    "data": GROUND,
+    "learn": {"data", "see"} | GROUND,
+    "apps": {"see", "media", "data", "learn", "__init__"} | GROUND,
+    "__init__": {"see", "media"} | GROUND,
+    "__main__": {"apps"},
+}
+"""Which room may import which, besides itself."""
+
+ONLY_IN_LEARN = {"torch"}
+NEVER = {"mtcnn", "tensorflow"}  # of `mtcnn` only the weights are used; importing it would import TensorFlow
+
+
+def room(file: Path) -> str:
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The full names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports name the whole path"
+            yield node.module or ""
+
+
+def own(module: str) -> str | None:
+    """The room that a module of ours belongs to; None for others' modules."""
+    first, _, rest = module.partition(".")
+    return (rest.partition(".")[0] or "__init__") if first == "mien" else None
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_a_file_imports_only_from_the_rooms_that_its_room_may(file: Path) -> None:
+    here = room(file)
+    rooms = {name for module in imports(file) if (name := own(module))}
+    assert rooms - {here} <= MAY_IMPORT[here]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_torch_lives_in_learn_and_tensorflow_nowhere(file: Path) -> None:
+    others = {module.partition(".")[0] for module in imports(file)}
+    assert not others & NEVER
+    assert room(file) == "learn" or not others & ONLY_IN_LEARN
+
+
+def python(program: str) -> str:
+    """Run a program in a fresh interpreter and return what it prints."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_runtime_runs_where_nothing_of_training_can_be_imported() -> None:
+    program = """
+        import sys
+        for name in ("torch", "onnx", "sklearn", "matplotlib", "tensorflow"):
+            sys.modules[name] = None  # importing it raises ImportError
+        import mien
+        print(len(mien.read("assets/astronaut.jpg")), "mtcnn" in sys.modules)
+    """
+    assert python(program) == "1 False\n"
+
+
+@pytest.mark.parametrize("program", ["import mien", "import mien.apps.cli"])
+def test_nothing_heavy_loads_before_it_is_used(program: str) -> None:
+    heavy = "{'numpy', 'cv2', 'onnxruntime', 'PIL', 'av', 'torch'}"
+    assert python(f"import sys; {program}; print({heavy} & sys.modules.keys())") == "set()\n"
+
+
+def test_all_is_what_is_exported() -> None:
+    assert set(mien.__all__) == {name for name in dir(mien) if not name.startswith("_")}
+    assert all(hasattr(mien, name) for name in mien.__all__)
+    assert len(set(mien.__all__)) == len(mien.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = mien.missing
+
+
+def test_every_error_that_a_user_can_put_right_is_exported() -> None:
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert ours <= set(mien.__all__)
+    assert all(issubclass(getattr(errors, name), mien.MienError) for name in ours)
+
+
+def test_the_version_stands_in_one_more_place_only() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert mien.__version__ == project["version"]
+
+
+def commands(command: Any, name: str = "mien") -> Iterator[tuple[str, Any]]:
+    """Every command under its full name, as it is typed."""
+    for part, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {part}")
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert [option.name for option in command.params if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("there is no README.md yet")
+    assert name in readme.read_text(encoding="utf-8")
