@@ -137,9 +137,10 @@ def export(
 def evaluate(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  [default: the packaged model]")] = None,
+    model: Annotated[str | None, typer.Option(help="An ONNX file.  [default: the packaged one]")] = None,
     head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  [default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
+    robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Measure a model on FER2013's test images through the classifier that users run."""
@@ -149,7 +150,7 @@ def evaluate(
         from mien.learn import evaluate as measure
 
         began = time.perf_counter()
-        report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads)
+        report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness)
         measure.write(report, out)
     print(measure.table(report))
     print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)

@@ -18,6 +18,7 @@ from mien.data.prepare import Split
 from mien.errors import DataError
 from mien.files import WholeFile
 from mien.labels import EMOTIONS, FERPLUS_COLUMNS
+from mien.learn.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from mien.see.classify import Classifier
 from mien.see.face import Floats, Image
 
@@ -31,8 +32,16 @@ Flags = NDArray[np.bool_]
 Codes = NDArray[np.integer[Any]]
 
 
-def evaluate(test: Split, model: Path | None, *, head: str | None, flip: bool, threads: int) -> dict[str, Any]:
-    """The report on a test split: every number of the model card, as plain values."""
+def evaluate(
+    test: Split,
+    model: str | None = None,
+    *,
+    head: str | None = None,
+    flip: bool = False,
+    threads: int = 1,
+    harm: bool = False,
+) -> dict[str, Any]:
+    """The report on a test split: every number of the model card, as plain values; with `harm` robustness as well."""
     classifier = Classifier(model, head=head, flip=flip, threads=threads)
     scores = classifier(test.images)
     subsets = subsets_of(test)
@@ -56,6 +65,9 @@ def evaluate(test: Split, model: Path | None, *, head: str | None, flip: bool, t
         for name in classifier.heads:
             scores = Classifier(model, head=name, flip=flip, threads=threads)(test.images)
             report["ferplus"][name] = ferplus(scores, test, subsets)
+    if harm:
+        rows = subsets.get(PRIVATE_SET, subsets["merged"])
+        report["robustness"] = robustness(classifier, test.images[rows], test.labels[rows])
     return report
 
 
@@ -116,6 +128,17 @@ def reliability(scores: Floats, labels: Codes) -> list[dict[str, Any]]:
         for here in (places == place for place in range(BINS))
         if here.any()
     ]
+
+
+def robustness(classifier: Classifier, images: Image, labels: Codes) -> dict[str, Any]:
+    """Accuracy under each corruption at five severities, and their mean relative to the accuracy on clean images."""
+    clean = share(classifier(images).argmax(1) == labels)
+    under = {
+        name: [share(classifier(corrupted(images, name, severity)).argmax(1) == labels) for severity in SEVERITIES]
+        for name in CORRUPTIONS
+    }
+    mean = float(np.mean(list(under.values())))
+    return {"clean": clean, "mean": rounded(mean), "relative": rounded(mean / clean), "accuracy": under}
 
 
 def coverage(scores: Floats, labels: Codes) -> list[dict[str, float]]:
@@ -207,6 +230,12 @@ def table(report: dict[str, Any]) -> str:
                 f"{percent(row[name]['accuracy'])} %" if name in row else "–" for name in (PUBLIC_SET, PRIVATE_SET)
             ]
             lines.append(f"| head `{head}` | {cells[0]} | {cells[1]} |")
+    if "robustness" in report:
+        lines += ["", "| accuracy on PrivateTest, severity | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
+        for name, shares in report["robustness"]["accuracy"].items():
+            lines.append(f"| {name} | {' | '.join(map(percent, shares))} |")
+        mean, relative = report["robustness"]["mean"], report["robustness"]["relative"]
+        lines += ["", f"Mean under corruption: {percent(mean)} %, {relative:.2f} of the accuracy on clean images."]
     lines += ["", f"{report['speed']['ms_per_face']:.2f} ms a face on one thread, one face at a time."]
     return "\n".join(lines) + "\n"
 
