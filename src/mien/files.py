@@ -87,9 +87,9 @@ def check_output(path: Path) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise OutputError when no file can be made in a folder."""
-    if not folder.is_dir():
-        raise OutputError(f"there is no folder {folder}: make it first")
     with explained(folder):
+        if not folder.is_dir():
+            raise OutputError(f"there is no folder {folder}: make it first")
         part = _part(folder)
         part.touch(exist_ok=False)
         part.unlink()

@@ -173,12 +173,13 @@ class AnnotatedFolder:
     """
 
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"cannot write into {folder}: it is a file; several pictures need a folder")
-        check_folder(folder if folder.is_dir() else folder.parent)
-        self.folder = folder
-        with explained(folder):  # on Windows, pictures on two drives have nothing in common
+        with explained(folder):
+            if folder.exists() and not folder.is_dir():
+                raise OutputError(f"cannot write into {folder}: it is a file; several pictures need a folder")
+            check_folder(folder if folder.exists() else _absolute(folder).parent)
+            # on Windows, pictures on two drives have nothing in common, which raises ValueError
             self.base = os.path.commonpath([_absolute(picture).parent for picture in pictures])
+        self.folder = folder
 
     def __enter__(self) -> Self:
         self.made = not self.folder.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -124,6 +125,7 @@ def _check_file(path: Path) -> None:
         raise SourceError(f"{path} cannot be opened ({_reason(error)}): check its name") from None
 
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what goes wrong is raised: once is enough
 _PILLOW = Lock()
 
 
