@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-import shutil
+import os
 import tempfile
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.fer2013 import PRIVATE, PUBLIC, PUBLISHED_MD5, TRAINING, USAGES, Bytes, Fer2013, read
+from mien.data.fer2013 import PRIVATE, PUBLIC, PUBLISHED_MD5, SIDE, TRAINING, USAGES, Bytes, Fer2013, read
 from mien.errors import DataError, OutputError
-from mien.labels import EMOTIONS
+from mien.files import check_folder, explained
+from mien.labels import EMOTIONS, FERPLUS
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 MANIFEST = "manifest.json"
+SPLITS = ("train", "val", "test")
+ARRAYS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "images": (np.uint8, (SIDE, SIDE)),
+    "labels": (np.uint8, ()),
+    "rows": (np.int32, ()),
+    "votes": (np.uint8, (len(FERPLUS),)),
+    "usage": (np.uint8, ()),
+    "twin": (np.bool_, ()),
+}
+"""The arrays of a split: their type, and their shape after the number of images."""
+NEEDED = ("images", "labels", "rows")  # in every split
+FILES = {MANIFEST, *(f"{split}_{key}.npy" for split in SPLITS for key in ARRAYS)}
 BLANK, TWIN, CONFLICT = "blank image", "twin of a test image", "losing side of a conflict"
 
 
@@ -41,18 +56,21 @@ class Split:
 
 
 def load(folder: Path, name: str) -> Split:
-    """The split `name` (train, val or test) of a folder that `prepare` wrote."""
-    try:
-        arrays = {key: np.load(folder / f"{name}_{key}.npy") for key in ("images", "labels", "rows")}
-        for key in ("votes", "usage", "twin"):
-            if (path := folder / f"{name}_{key}.npy").exists():
+    """Read the split `name` (train, val or test) of a folder that `prepare` wrote. Raises DataError."""
+    arrays = {}
+    for key in ARRAYS:
+        path = folder / f"{name}_{key}.npy"
+        try:
+            if key in NEEDED or path.exists():
                 arrays[key] = np.load(path)
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename} does not exist: run `mien data prepare SOURCE --out {folder}`") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{folder} has a {name} split that cannot be read ({error}): prepare it again") from None
-    if len({len(array) for array in arrays.values()}) != 1:
-        raise DataError(f"{folder} has {name} arrays of different lengths: prepare it again")
+        except FileNotFoundError:
+            raise DataError(f"there is no {path}: run `mien data prepare SOURCE --out {folder}`") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read ({error}): prepare the data again") from None
+    length = len(arrays["images"])
+    for key, array in arrays.items():
+        if array.dtype != ARRAYS[key][0] or array.shape != (length, *ARRAYS[key][1]):
+            raise DataError(f"{folder / name}_{key}.npy holds {array.dtype} {array.shape}: prepare the data again")
     return Split(**arrays)
 
 
@@ -61,24 +79,18 @@ def prepare(
 ) -> dict[str, Any]:
     """Write `out`/{train,val,test}_*.npy and `out`/manifest.json from FER2013 in any published form.
 
-    Returns the manifest. The folder appears whole or not at all. Raises DataError for a bad source and OutputError
-    where `out` cannot be written or holds something else.
+    `val` is the share of Training that becomes validation; `as_published` drops nothing. Returns the manifest. The
+    folder appears whole or not at all. Raises DataError for a bad source and OutputError where `out` cannot be
+    written, holds anything else, or has to do with what is read.
     """
-    if out.exists() and not ((out / MANIFEST).is_file() or (out.is_dir() and not any(out.iterdir()))):
-        raise OutputError(f"{out} exists and is not a folder of prepared data: give --out another name")
+    check_place(out, [source] if votes is None else [source, votes])
     data = read(source, votes)
     groups = duplicate_groups(data.images)
     dropped = {} if as_published else rows_to_drop(data, groups)
-    kept = np.array([row for row in np.flatnonzero(data.usage == TRAINING) if row not in dropped], np.int64)
-    in_val = validation_rows(groups[kept], data.labels[kept], val, seed)
-    test = np.flatnonzero(data.usage != TRAINING)
-    splits = {"train": kept[~in_val], "val": kept[in_val], "test": test}
+    splits = split_rows(data, groups, dropped, val, seed)
     for name, rows in splits.items():
         if not len(rows):
             raise DataError(f"{source} leaves no {name} images: is it the whole of FER2013?")
-    arrays = {f"{name}_{key}": array for name, rows in splits.items() for key, array in _arrays(data, rows).items()}
-    arrays["test_usage"] = data.usage[test]
-    arrays["test_twin"] = np.isin(groups[test], groups[data.usage == TRAINING])
     manifest = {
         "source": {"name": source.name, "md5": data.md5, "published": PUBLISHED_MD5.get(data.md5)},
         "settings": {"as_published": as_published, "val": val, "seed": seed, "votes": votes is not None},
@@ -86,8 +98,24 @@ def prepare(
         "facts": facts(data, groups),
         "dropped": {"counts": dict(Counter(dropped.values())), "rows": _named(data.names, dropped)},
     }
-    _write(out, arrays, manifest)
+    _write(out, _arrays(data, groups, splits), manifest)
     return manifest
+
+
+def check_place(out: Path, sources: list[Path]) -> None:
+    """Raise OutputError unless `out` may be written, and replaced where it exists: it must hold prepared data only."""
+    with explained(out):
+        place = Path(os.path.realpath(out))
+        for source in sources:
+            other = Path(os.path.realpath(source))
+            if place == other or place in other.parents or other in place.parents:
+                raise OutputError(f"cannot write {out}: {source}, which is read, is it, in it or around it")
+        if os.path.lexists(place) and not place.is_dir():
+            raise OutputError(f"cannot write {out}: it is no folder; use another name")
+        foreign = {path.name for path in place.iterdir()} - FILES if place.is_dir() else set()
+    if foreign:
+        raise OutputError(f"cannot write {out}: it holds other things ({min(foreign)}); use another name")
+    check_folder(place.parent)
 
 
 def duplicate_groups(images: Bytes) -> Ints:
@@ -120,22 +148,29 @@ def rows_to_drop(data: Fer2013, groups: Ints) -> dict[int, str]:
     return dropped
 
 
+def split_rows(data: Fer2013, groups: Ints, dropped: Container[int], val: float, seed: int) -> dict[str, Ints]:
+    """The rows of the source that make up train, val and test."""
+    kept = np.array([row for row in np.flatnonzero(data.usage == TRAINING) if row not in dropped], np.int64)
+    in_val = validation_rows(groups[kept], data.labels[kept], val, seed)
+    return {"train": kept[~in_val], "val": kept[in_val], "test": np.flatnonzero(data.usage != TRAINING)}
+
+
 def validation_rows(groups: Ints, labels: Bytes, share: float, seed: int) -> Flags:
     """Which of the rows (n,) go into validation: `share` of each class, and duplicates never on both sides."""
     chance = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), bool)
-    first = {int(group): row for row, group in reversed(list(enumerate(groups)))}
-    class_of_group = np.array([labels[first[int(group)]] for group in groups])
+    _, firsts, group_of_row = np.unique(groups, return_index=True, return_inverse=True)
+    classes = labels[firsts][group_of_row]  # duplicates that are labelled apart go by the first of them
     for emotion in range(len(EMOTIONS)):
-        members = np.flatnonzero(class_of_group == emotion)
+        members = np.flatnonzero(classes == emotion)
         due = round(share * len(members))
         for group in chance.permutation(np.unique(groups[members])):
-            twins = members[groups[members] == group] if due > 0 else members[:0]
+            if due == 0:
+                break
+            twins = members[groups[members] == group]
             if len(twins) <= due:
                 chosen[twins] = True
                 due -= len(twins)
-            if due == 0:
-                break
     return chosen
 
 
@@ -160,9 +195,19 @@ def _in_groups(groups: Ints, rows: Ints) -> list[Ints]:
     return [part for part in parts if len(part) > 1]
 
 
-def _arrays(data: Fer2013, rows: Ints) -> dict[str, NDArray[Any]]:
-    arrays = {"images": data.images[rows], "labels": data.labels[rows], "rows": rows.astype(np.int32)}
-    return arrays if data.votes is None else {**arrays, "votes": data.votes[rows]}
+def _arrays(data: Fer2013, groups: Ints, splits: dict[str, Ints]) -> dict[str, NDArray[Any]]:
+    """The arrays to write by the names of their files."""
+    columns: dict[str, NDArray[Any]] = {
+        "images": data.images,
+        "labels": data.labels,
+        "rows": np.arange(len(data.labels), dtype=np.int32),
+    }
+    if data.votes is not None:
+        columns["votes"] = data.votes
+    arrays = {f"{name}_{key}": column[rows] for name, rows in splits.items() for key, column in columns.items()}
+    test = splits["test"]
+    twin = np.isin(groups[test], groups[data.usage == TRAINING])
+    return {**arrays, "test_usage": data.usage[test], "test_twin": twin}
 
 
 def _counts(labels: Bytes) -> dict[str, int]:
@@ -175,20 +220,27 @@ def _named(names: list[str], dropped: dict[int, str]) -> list[dict[str, Any]]:
 
 
 def _write(out: Path, arrays: dict[str, NDArray[Any]], manifest: dict[str, Any]) -> None:
-    """Fill a folder beside `out`, then take its name: a full disk leaves what was there before."""
-    fresh = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        fresh.chmod(0o755)
+    """Fill a folder beside `out`, then let it take that name: what fails leaves what was there before."""
+    place = Path(os.path.realpath(out))  # a link stays a link: what it points to is written
+    with explained(out), tempfile.TemporaryDirectory(prefix=".mien-", dir=place.parent) as beside:
+        fresh, old = Path(beside, "fresh"), Path(beside, "old")
+        fresh.mkdir()
         for name, array in arrays.items():
-            np.save(fresh / f"{name}.npy", array)
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        fresh.rename(out)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from None
-    finally:
-        if fresh is not None:
-            shutil.rmtree(fresh, ignore_errors=True)
+            buffer = io.BytesIO()  # written by NumPy itself, a full disk would not be called so
+            np.save(buffer, array)
+            (fresh / f"{name}.npy").write_bytes(buffer.getbuffer())
+        text = json.dumps(manifest, indent=1) + "\n"
+        (fresh / MANIFEST).write_text(text, encoding="utf-8")
+        _exchange(place, fresh, old)
+
+
+def _exchange(place: Path, fresh: Path, old: Path) -> None:
+    """Let `fresh` stand at `place` and what stood there at `old`; where that fails, all stays as it was."""
+    try:
+        if place.exists():
+            place.rename(old)
+        fresh.rename(place)
+    except BaseException:
+        if old.exists() and not place.exists():
+            old.rename(place)
+        raise
