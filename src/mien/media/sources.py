@@ -106,8 +106,10 @@ def _decoded(path: Path) -> Image:
             raise SourceError(f"{path} is not a picture in a format that can be read: try JPEG or PNG") from None
         except PermissionError:
             raise SourceError(f"{path} may not be read: ask its owner for permission") from None
+        except MemoryError:
+            raise SourceError(f"{path} needs more memory than there is: make it smaller") from None
         except Exception as error:  # on damaged files Pillow's readers raise whatever they trip over
-            raise SourceError(f"{path} is damaged ({_reason(error)}): get a whole copy of it") from error
+            raise SourceError(f"{path} cannot be decoded ({_reason(error)}): is it a whole copy?") from error
 
 
 def _check_file(path: Path) -> None:
