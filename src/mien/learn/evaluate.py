@@ -43,7 +43,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The report on a test split: every number of the model card, as plain values; with `harm` robustness as well."""
     classifier = Classifier(model, head=head, flip=flip, threads=threads)
-    scores = classifier(test.images)
+    heads = classifier.by_head(test.images)
+    scores = heads[classifier.head]
     subsets = subsets_of(test)
     report: dict[str, Any] = {
         "model": {
@@ -61,10 +62,7 @@ def evaluate(
             before = calibration(cooled(scores[rows], temperature), test.labels[rows])
             report["official"][name]["before temperature"] = before
     if test.votes is not None:
-        report["ferplus"] = {}
-        for name in classifier.heads:
-            scores = Classifier(model, head=name, flip=flip, threads=threads)(test.images)
-            report["ferplus"][name] = ferplus(scores, test, subsets)
+        report["ferplus"] = {name: ferplus(heads[name], test, subsets) for name in heads}
     if harm:
         rows = subsets.get(PRIVATE_SET, subsets["merged"])
         report["robustness"] = robustness(classifier, test.images[rows], test.labels[rows])

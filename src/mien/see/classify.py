@@ -42,34 +42,41 @@ class Classifier:
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
         self.head = head or self.metadata.get("head", "official")
-        if self.head not in HEADS or not self._outputs() <= set(self.heads):
+        if self.head not in self.heads:
             raise ModelError(f"{self.name} has no head {self.head!r}: choose one of {', '.join(self.heads)}")
         self.flip = flip
 
     def __call__(self, faces: Image) -> Floats:
         """(n, 48, 48) gray bytes → (n, 7) float32 in `EMOTIONS` order; each row sums to 1."""
+        return self.by_head(faces)[self.head]
+
+    def by_head(self, faces: Image) -> dict[str, Floats]:
+        """The scores of every head that the file has, and of their blend, each as `__call__` gives them."""
         faces = np.asarray(faces)
         if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIDE, SIDE):
             raise ValueError(f"faces must be uint8 of shape (n, 48, 48), not {faces.dtype} of shape {faces.shape}")
-        if not len(faces):
-            return np.zeros((0, len(EMOTIONS)), np.float32)
         scores = self._scores(faces)
-        return (scores + self._scores(faces[..., ::-1])) / 2 if self.flip else scores
+        if self.flip:
+            scores = (scores + self._scores(faces[..., ::-1])) / np.float32(2)
+        if len(scores) > 1:
+            scores = np.concatenate([scores, scores.mean(0, keepdims=True)])
+        return dict(zip(self.heads, scores, strict=True))
 
     def read(self, image: Image, faces: Sequence[Face]) -> list[Reading]:
         """What each of the faces found in `image` (h, w, 3) shows, in their order."""
-        crops = np.stack([crop(image, face) for face in faces]) if faces else np.zeros((0, SIDE, SIDE), np.uint8)
+        if not faces:
+            return []
+        crops = np.stack([crop(image, face) for face in faces])
         return [Reading(face, scores) for face, scores in zip(faces, self(crops), strict=True)]
 
     def _scores(self, faces: Image) -> Floats:
-        """Mean of the chosen heads, (n, 7)."""
-        batches = np.array_split(np.ascontiguousarray(faces[:, None]), -(-len(faces) // BATCH))
-        names = sorted(self._outputs())
-        runs = [np.mean(self._session.run(names, {"faces": batch}), axis=0) for batch in batches]
-        return np.concatenate(runs).astype(np.float32, copy=False)
-
-    def _outputs(self) -> set[str]:
-        return {"official", "ferplus"} if self.head == "blend" else {self.head}
+        """(heads, n, 7)."""
+        names = [name for name in self.heads if name != "blend"]
+        scores = np.zeros((len(names), len(faces), len(EMOTIONS)), np.float32)
+        for start in range(0, len(faces), BATCH):
+            batch = np.ascontiguousarray(faces[start : start + BATCH, None])
+            scores[:, start : start + BATCH] = self._session.run(names, {"faces": batch})
+        return scores
 
     def _checked(self) -> tuple[str, ...]:
         """The heads of the file, once its input, outputs and label names are those of an emotion network."""
