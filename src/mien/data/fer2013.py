@@ -140,7 +140,7 @@ def _csv_row(cells: list[str], places: list[int], where: str) -> Row:
         raise DataError(f"{where} has the emotion {emotion[:20]!r}: codes go from 0 to {len(EMOTIONS) - 1}")
     if usage not in USAGES[:TEST]:
         raise DataError(f"{where} has the Usage {usage[:20]!r}, which is none of {', '.join(USAGES[:TEST])}")
-    if text.strip("0123456789 "):  # what is left begins with another letter; `fromstring` would stop there
+    if text.encode().translate(None, b"0123456789 "):  # a letter is left, at which `fromstring` would stop
         raise DataError(f"{where} has pixels that are not numbers from 0 to 255")
     pixels = np.fromstring(text, np.int64, sep=" ")  # in fewer bits a number too large would come out as another
     if pixels.size != SIDE * SIDE:
