@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import time
@@ -48,7 +49,8 @@ def evaluate(
     subsets = subsets_of(test)
     report: dict[str, Any] = {
         "model": {
-            "file": Path(classifier.name).name,
+            "file": classifier.path.name,
+            "sha256": hashlib.sha256(classifier.path.read_bytes()).hexdigest(),
             "head": classifier.head,
             "flip": flip,
             "settings": json.loads(classifier.metadata.get("settings", "{}")),

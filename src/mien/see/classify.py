@@ -10,8 +10,9 @@ import numpy as np
 from mien.errors import ModelError
 from mien.labels import EMOTIONS
 from mien.see.face import Face, Floats, Image, Reading, crop
-from mien.see.weights import Device, open_session, read
+from mien.see.weights import Device, find, open_session, read
 
+PACKAGED = "emotion.onnx"
 SIDE = 48  # pixels of the square that the networks read
 HEADS = ("official", "ferplus", "blend")
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
@@ -35,15 +36,14 @@ class Classifier:
         threads: int = 1,
         device: Device = "cpu",
     ) -> None:
-        self.name = "emotion.onnx" if model is None else str(model)
-        self._session = open_session(
-            read("emotion.onnx") if model is None else Path(model), threads=threads, device=device
-        )
+        self.path = find(PACKAGED) if model is None else Path(model)
+        content = read(PACKAGED) if model is None else self.path
+        self._session = open_session(content, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
         self.head = head or self.metadata.get("head", "official")
         if self.head not in self.heads:
-            raise ModelError(f"{self.name} has no head {self.head!r}: choose one of {', '.join(self.heads)}")
+            raise ModelError(f"{self.path} has no head {self.head!r}: choose one of {', '.join(self.heads)}")
         self.flip = flip
 
     def __call__(self, faces: Image) -> Floats:
@@ -83,10 +83,10 @@ class Classifier:
         labels = self.metadata.get("emotions", "")
         if labels != ",".join(EMOTIONS):
             raise ModelError(
-                f"{self.name} is not an emotion network of Mien (its labels: {labels or 'none'}): use `mien export`"
+                f"{self.path} is not an emotion network of Mien (its labels: {labels or 'none'}): use `mien export`"
             )
         inputs = [(node.name, node.type, list(node.shape[1:])) for node in self._session.get_inputs()]
         outputs = {node.name: list(node.shape[1:]) for node in self._session.get_outputs()}
         if inputs != [("faces", "tensor(uint8)", [1, SIDE, SIDE])] or outputs.get("official") != [len(EMOTIONS)]:
-            raise ModelError(f"{self.name} has inputs or outputs of other shapes: write it anew with `mien export`")
+            raise ModelError(f"{self.path} has inputs or outputs of other shapes: write it anew with `mien export`")
         return HEADS if "ferplus" in outputs else HEADS[:1]
