@@ -17,6 +17,7 @@ import typer
 import typer.core
 
 from mien import __version__
+from mien.apps import training
 from mien.apps.terminal import say
 from mien.errors import MienError
 
@@ -84,3 +85,6 @@ def read(
 
     outputs = Outputs(image_out, counts, csv, json, show)
     return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))
+
+
+training.add_to(app)
