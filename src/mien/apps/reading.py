@@ -55,10 +55,9 @@ def read_pictures(sources: Sequence[str], outputs: Outputs, open_pipeline: Calla
         say(str(error))
         bad.append(error)
 
+    checked = list(_sinks(outputs, pictures, several))  # all of them before the first is opened
     with ExitStack() as stack:
-        sinks = [
-            stack.enter_context(sink) for sink in [*_sinks(outputs, pictures, several)]
-        ]  # all are checked, then opened
+        sinks = [stack.enter_context(sink) for sink in checked]
         pipeline = open_pipeline()
         bar = stack.enter_context(_progress(several))
         frames = open_pictures(bar.track(pictures, description="reading"), on_error=skip if several else None)

@@ -206,10 +206,10 @@ class AnnotatedFolder:
 
 
 def write_picture(path: Path, frame: Frame, readings: Sequence[Reading]) -> None:
-    """Write a frame with its faces drawn; without faces as it is, from a file of the same ending byte for byte."""
-    ending, source = path.suffix.lower(), Path(frame.name)
+    """Write a frame with its faces drawn; without faces as it is, from a file of the same format byte for byte."""
+    source = Path(frame.name)
     with explained(path):
-        unchanged = not readings and ending == source.suffix.lower()
+        unchanged = not readings and format_of(path) == FORMATS.get(source.suffix.lower())
         data = source.read_bytes() if unchanged else encode(annotate(frame.image, readings), path)
     with WholeFile(path, "wb") as file:
         file.write(data)
