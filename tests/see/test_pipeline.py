@@ -46,7 +46,7 @@ def test_no_frame_is_asked_for_before_the_last_one_is_taken() -> None:
 
 
 def test_the_tracker_comes_after_the_classifier() -> None:
-    def numbered(readings: list[Reading]) -> list[Reading]:
+    def numbered(_: Frame, readings: list[Reading]) -> list[Reading]:
         return [Reading(reading.face, reading.scores, person=7) for reading in readings]
 
     [(_, [reading])] = Pipeline(lambda _: [face(0, 20)], all_happy, numbered)(dark(1))

@@ -43,16 +43,21 @@ class Reading:
     face: Face
     scores: Floats
     person: int | None = None  # same number, same person, while in view
+    held: int | None = None  # the emotion that a tracker still shows while another is only just ahead
 
     @property
     def emotion(self) -> str:
-        """The name of the emotion with the highest score."""
-        return EMOTIONS[int(self.scores.argmax())]
+        """The name of the emotion with the highest score, or of the one that is held."""
+        return EMOTIONS[self._shown]
 
     @property
     def probability(self) -> float:
         """The score of that emotion."""
-        return float(self.scores.max())
+        return float(self.scores[self._shown])
+
+    @property
+    def _shown(self) -> int:
+        return int(self.scores.argmax()) if self.held is None else self.held
 
 
 def overlap(a: Floats, b: Floats) -> Floats:

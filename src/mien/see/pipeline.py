@@ -10,10 +10,10 @@ from mien.see.face import Face, Frame, Image, Reading
 
 Detect = Callable[[Image], list[Face]]
 Classify = Callable[[Image, list[Face]], list[Reading]]
-Track = Callable[[list[Reading]], list[Reading]]
+Track = Callable[[Frame, list[Reading]], list[Reading]]
 
 
-def untracked(readings: list[Reading]) -> list[Reading]:
+def untracked(_: Frame, readings: list[Reading]) -> list[Reading]:
     """Return readings as they are: pictures have no before and after."""
     return readings
 
@@ -33,7 +33,7 @@ class Pipeline:
         """Yield every frame with its readings as soon as it is read; holds no frame back."""
         for frame in frames:
             faces = self.detect(frame.image)
-            readings = self.track(self.classify(frame.image, faces))
+            readings = self.track(frame, self.classify(frame.image, faces))
             yield frame, sorted(readings, key=_centre)
 
 

@@ -1,0 +1,128 @@
+"""One number per person while in view, and scores that do not flicker from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from mien.see.face import Face, Floats, Frame, Image, Reading
+
+SIDE = 16  # pixels of the thumbnail that stands for how a face looks
+REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
+REACH_A_SECOND = 4.0
+LOST = 0.3  # seconds unseen after which how a face looks must speak for it as well as where it is
+ALIKE = 0.35  # correlation of two thumbnails of one person, at least
+VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
+
+
+@dataclass(slots=True)
+class _Person:
+    """What is remembered of a person; all times in seconds, all places in pixels of the frame."""
+
+    number: int
+    seen: float
+    box: Floats
+    look: Floats  # the thumbnail, (SIDE * SIDE,), of mean 0 and length 1
+    scores: Floats
+    held: int  # the emotion that is shown
+    velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+
+    def expected(self, time: float) -> Floats:
+        """The box where it is expected; one that is lost is expected not far beyond where it was lost."""
+        return self.box + np.tile(self.velocity * min(time - self.seen, LOST), 2)
+
+
+class Tracker:
+    """Tells people apart from frame to frame and smooths what their faces show.
+
+    Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
+    (Jonker & Volgenant 1987). Who is out of sight for less than `memory` seconds keeps the number. Scores follow with
+    the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it leads by
+    `margin`.
+    """
+
+    def __init__(self, *, memory: float = 4.0, smoothing: float = 0.25, margin: float = 0.08) -> None:
+        self.memory, self.smoothing, self.margin = memory, smoothing, margin
+        self._people: list[_Person] = []
+        self._count = 0
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
+        """The readings with `person` set, and scores and emotion smoothed over time, in their order."""
+        self._people = [person for person in self._people if frame.time - person.seen <= self.memory]
+        looks = [_look(frame.image, reading.face) for reading in readings]
+        owners = self._assign(frame.time, [reading.face for reading in readings], looks)
+        return [
+            self._follow(owner, reading, look, frame.time) if owner else self._meet(reading, look, frame.time)
+            for owner, reading, look in zip(owners, readings, looks, strict=True)
+        ]
+
+    def _assign(self, time: float, faces: Sequence[Face], looks: Sequence[Floats]) -> list[_Person | None]:
+        """The person that each face belongs to, None for a new one."""
+        if not (self._people and faces):
+            return [None] * len(faces)
+        import lap  # only video needs it
+
+        costs = np.array(
+            [[_difference(p, face, look, time) for p in self._people] for face, look in zip(faces, looks, strict=True)]
+        )
+        _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=1.0)
+        return [self._people[column] if column >= 0 else None for column in columns]
+
+    def _follow(self, person: _Person, reading: Reading, look: Floats, time: float) -> Reading:
+        passed = max(time - person.seen, 1e-6)
+        moved = (_centre(reading.face.box) - _centre(person.box)) / passed
+        person.velocity += (moved - person.velocity) * _weight(passed, VELOCITY_TIME)
+        person.scores = person.scores + (reading.scores - person.scores) * _weight(passed, self.smoothing)
+        person.seen, person.box, person.look = time, reading.face.box, look
+        leader = int(person.scores.argmax())
+        if person.scores[leader] - person.scores[person.held] >= self.margin:
+            person.held = leader
+        return replace(reading, scores=person.scores, person=person.number, held=person.held)
+
+    def _meet(self, reading: Reading, look: Floats, time: float) -> Reading:
+        self._count += 1
+        held = int(reading.scores.argmax())
+        self._people.append(_Person(self._count, time, reading.face.box, look, reading.scores, held))
+        return replace(reading, person=self._count, held=held)
+
+
+def _difference(person: _Person, face: Face, look: Floats, time: float) -> float:
+    """How little a face is a person's, in [0, 1]; more than 1 where it cannot be."""
+    unseen = time - person.seen
+    box = person.expected(time)
+    sides = _side(box), _side(face.box)
+    away = float(np.linalg.norm(_centre(box) - _centre(face.box))) / max(sides) / (REACH + REACH_A_SECOND * unseen)
+    size = abs(float(np.log(sides[0] / sides[1])))
+    alike = float(person.look @ look)
+    if away > 1 or size > 1 or (unseen > LOST and alike < ALIKE):
+        return 2.0
+    return 0.5 * away + 0.2 * size + 0.3 * (1 - alike) / 2
+
+
+def _look(image: Image, face: Face) -> Floats:
+    """The face as a thumbnail of mean 0 and length 1, (SIDE * SIDE,)."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.rint(face.box).astype(int).tolist()
+    x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
+    inside = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    small = cv2.cvtColor(cv2.resize(inside, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    values = small.astype(np.float32).ravel()
+    values -= values.mean()
+    return values / max(float(np.linalg.norm(values)), 1e-6)
+
+
+def _weight(passed: float, constant: float) -> np.float32:
+    """The weight of the new in an exponential mean of the time constant `constant` after `passed` seconds."""
+    return np.float32(1 - np.exp(-passed / max(constant, 1e-9)))
+
+
+def _centre(box: Floats) -> Floats:
+    return (box[:2] + box[2:]) / np.float32(2)
+
+
+def _side(box: Floats) -> float:
+    """The side of a square of the box's area."""
+    return max(float(((box[2] - box[0]) * (box[3] - box[1])) ** 0.5), 1e-3)
