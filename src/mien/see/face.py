@@ -1,9 +1,10 @@
-"""A frame, a face in it and what the face shows: the values that every room passes on."""
+"""A frame, a face in it and what the face shows: the values that every room passes on; the crop of a face."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +12,9 @@ from mien.labels import EMOTIONS
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+SIDE = 48  # pixels of a side of FER2013's pictures, and so of every crop
+FRAMED = 0.95  # FER2013's frame for the longer side of the detector's box, about the same centre: docs/crop.md
 
 
 @dataclass(frozen=True, eq=False, slots=True)  # eq=False: arrays do not compare to one bool
@@ -66,4 +70,43 @@ def overlap(a: Floats, b: Floats) -> Floats:
     inner = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = inner.clip(0).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    ratio: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ratio
+
+
+def crop(image: Image, face: Face) -> Image:
+    """The face as FER2013 frames it: gray bytes (48, 48) of RGB bytes (height, width, 3).
+
+    Shrinking averages areas; beyond the picture its outermost pixels go on.
+    """
+    x1, y1, x2, y2 = (float(value) for value in face.box)
+    return _sample(image, ((x1 + x2) / 2, (y1 + y2) / 2), FRAMED * max(x2 - x1, y2 - y1))
+
+
+def _sample(image: Image, centre: tuple[float, float], side: float, roll: float = 0.0) -> Image:
+    """A square of the picture as gray bytes (48, 48); `roll` turns it, clockwise in the picture, in radians."""
+    side = max(side, 1.0)
+    scale = min(1.0, SIDE / side)
+    part, corner = _cut(image, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
+    height, width = part.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    gray = cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+
+    # From pixels of the crop to those of the picture, then to those of `gray`; pixel centres lie at halves.
+    step = side / SIDE
+    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) * step
+    start = np.array(centre) - corner - turn @ np.full(2, (SIDE - 1) / 2)
+    ratio = np.array(size) / (width, height)
+    matrix = np.column_stack([turn, start]) * ratio[:, None] - [[0, 0, 0.5]]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(gray, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+
+def _cut(image: Image, centre: tuple[float, float], reach: float) -> tuple[Image, NDArray[np.intp]]:
+    """What the picture has within `reach` of a point, a pixel at least, and where that begins: x, y."""
+    height, width = image.shape[:2]
+    (x1, x2), (y1, y2) = (
+        (int(np.clip(at - reach, 0, side - 1)), int(np.clip(at + reach + 1, 1, side)))
+        for at, side in zip(centre, (width, height), strict=True)
+    )
+    return image[y1:y2, x1:x2], np.array([x1, y1])

@@ -1,0 +1,216 @@
+"""MTCNN: an image pyramid and three networks give the boxes and landmarks of the faces in a picture.
+
+Zhang, Zhang, Li, Qiao 2016, "Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks",
+IEEE SPL 23(10), arXiv:1604.02878; its constants and weights are those of the `mtcnn` package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from mien.see.face import Face, Floats, Image
+from mien.see.weights import Device, open_session, read, read_arrays
+
+CELL, STRIDE = 12, 2  # pixels: the proposal network judges 12-pixel cells, one at every second pixel
+FACTOR = 0.709  # from one level of the pyramid to the next; the square root of 1/2, as in the paper
+
+# What one core works on at a time, so small that the layers' outputs stay in its cache:
+TILE = 128  # pixels of a side of a level of the pyramid
+BATCH = 8  # patches
+ROWS = 64  # candidates, compared with all surer ones
+
+LARGEST_SIDE = 30_000  # OpenCV samples pictures of less than 2¹⁵ pixels a side
+
+
+class Candidates(NamedTuple):
+    """What may be faces: `scores` (n,) in [0, 1], `boxes` (n, 4), `landmarks` (n, 5, 2), all float32."""
+
+    scores: Floats
+    boxes: Floats
+    landmarks: Floats
+
+    def pick(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Keep those that a mask or an index chooses."""
+        return Candidates(self.scores[which], self.boxes[which], self.landmarks[which])
+
+
+class Detector:
+    """Finds faces.
+
+    `min_face` is the side of the smallest face looked for, in pixels; halving it costs four times the time. A picture
+    whose longer side exceeds `longest_side` is searched as if it were shrunk to that, and `min_face` counts in the
+    pixels of the shrunk one. `thresholds` are the scores, in (0, 1), that a candidate must exceed at each of the three
+    networks. Raises ValueError where an option makes no sense, ModelError where a model file cannot be used.
+    """
+
+    def __init__(
+        self,
+        min_face: float = 20,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8),
+        longest_side: int = 1920,
+        threads: int = 1,
+        device: Device = "cpu",
+    ):
+        if min_face < CELL:
+            raise ValueError(f"min_face is {min_face}: MTCNN finds no faces under {CELL} pixels")
+        if not all(0 < threshold < 1 for threshold in thresholds):
+            raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")
+        if not CELL <= longest_side <= LARGEST_SIDE:
+            raise ValueError(f"longest_side is {longest_side}: it lies between {CELL} and {LARGEST_SIDE}")
+        self.min_face, self.thresholds, self.longest_side = min_face, thresholds, longest_side
+        self._pnet, self._rnet, self._onet = (
+            open_session(read(f"{net}.onnx"), weights=read_arrays(f"{net}.lz4"), threads=threads, device=device)
+            for net in ("pnet", "rnet", "onet")
+        )
+
+    def __call__(self, rgb: Image) -> list[Face]:
+        """The faces in a picture, RGB bytes (height, width, 3), the surest first."""
+        image, scale = self._searched(rgb)
+        boxes = _squares(self._propose(image))
+        refined = _judge(self._rnet, image, boxes)
+        refined = _distinct(refined.pick(refined.scores > self.thresholds[1]), 0.7)
+        found = _judge(self._onet, image, _squares(refined.boxes))
+        found = _distinct(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
+        return list(_faces(found, scale))
+
+    def refine(self, rgb: Image, boxes: Floats) -> list[Face | None]:
+        """The face at each of the boxes (n, 4), given in pixels of the picture, or None where there is none.
+
+        Without the pyramid this takes half a millisecond a box: enough to follow faces from one frame to the next.
+        """
+        image, scale = self._searched(rgb)
+        refined = _judge(self._rnet, image, _squares(np.asarray(boxes, np.float32).reshape(-1, 4) * scale))
+        found = _judge(self._onet, image, _squares(refined.boxes))
+        sure = (refined.scores > self.thresholds[1]) & (found.scores > self.thresholds[2])
+        return [face if yes else None for face, yes in zip(_faces(found, scale), sure, strict=True)]
+
+    def _searched(self, rgb: Image) -> tuple[Image, float]:
+        """The picture as it is searched, and its pixels for each of the original's."""
+        if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3):
+            got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise TypeError(f"a picture is RGB bytes, uint8 (height, width, 3), and this is {got}")
+        height, width = rgb.shape[:2]
+        scale = self.longest_side / max(1, height, width)
+        return (_shrink(rgb, int(height * scale), int(width * scale)), scale) if scale < 1 else (rgb, 1.0)
+
+    def _propose(self, image: Image) -> Floats:
+        """Boxes (n, 4) that the proposal network takes for faces at some level of the pyramid, no two alike."""
+        levels = [
+            _distinct(_concatenate([self._propose_in(tile, corner, scale) for tile, corner in _tiles(level)]), 0.5)
+            for level, scale in _pyramid(image, self.min_face)
+        ]
+        return _distinct(_concatenate(levels), 0.7).boxes
+
+    def _propose_in(self, tile: Image, corner: tuple[int, int], scale: float) -> Candidates:
+        """The cells of a tile that may be faces, as boxes of the picture."""
+        verdicts = self._pnet.run(None, {"image": tile[None]})[0][0]
+        threshold = self.thresholds[0]
+        rows, columns = np.nonzero(verdicts[0] > np.log(threshold / (1 - threshold)))
+        logits, offsets = verdicts[0, rows, columns], verdicts[1:, rows, columns].T
+        corners = np.stack([columns, rows], 1) * STRIDE + corner
+        # The network learned to count pixels from 1 and the last one in: its cells are 1 to 12.
+        boxes = (np.hstack([corners + 1, corners + CELL]) + offsets * (CELL - 1)) / scale
+        return Candidates(_logistic(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
+
+
+def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
+    """The picture at scales at which some face of at least `min_face` pixels fills a cell, with the scale."""
+    height, width = image.shape[:2]
+    scale = CELL / min_face
+    while min(height, width) * scale >= CELL:
+        # Halving whole pixels is fast and exact but for rounding; the small levels need no more than that.
+        while image.shape[0] >= 3 * scale * height and not any(side % 2 for side in image.shape[:2]):
+            image = _shrink(image, image.shape[0] // 2, image.shape[1] // 2)
+        yield _shrink(image, int(height * scale), int(width * scale)), scale
+        scale *= FACTOR
+
+
+def _tiles(level: Image) -> Iterator[tuple[Image, tuple[int, int]]]:
+    """The level in tiles that overlap so that each of its cells lies in one of them, with x and y of their corners."""
+    step = TILE - CELL + STRIDE
+    height, width = (side - CELL + STRIDE for side in level.shape[:2])
+    for y in range(0, height, step):
+        for x in range(0, width, step):
+            yield level[y : y + TILE, x : x + TILE], (x, y)
+
+
+def _concatenate(parts: list[Candidates]) -> Candidates:
+    empty = Candidates(*(np.empty((0, *shape), np.float32) for shape in ((), (4,), (5, 2))))
+    return Candidates(*(np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True)))
+
+
+def _shrink(image: Image, height: int, width: int) -> Image:
+    """The picture at another size, anti-aliased."""
+    return cv2.resize(image, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _squares(boxes: Floats) -> Floats:
+    """The boxes with their shorter side made as long as the longer, about the same centre."""
+    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True, initial=0)
+    return np.hstack([centres - sides / 2, centres + sides / 2])
+
+
+def _judge(net: ort.InferenceSession, image: Image, boxes: Floats) -> Candidates:
+    """What a network makes of square boxes: scores, better boxes and, from the output network, landmarks."""
+    side, values = net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]
+    patches = _patches(image, boxes, side)
+    verdicts = np.empty((len(boxes), values), np.float32)
+    for start in range(0, len(boxes), BATCH):
+        verdicts[start : start + BATCH] = net.run(None, {"image": patches[start : start + BATCH]})[0]
+    sizes = boxes[:, 2:] - boxes[:, :2] + 1  # the last pixel belongs to the box
+    better = boxes + verdicts[:, 1:5] * np.tile(sizes, 2)
+    points = verdicts[:, 5:].reshape(len(boxes), 2, -1).transpose(0, 2, 1)  # five x, then five y
+    return Candidates(_logistic(verdicts[:, 0]), better, points * sizes[:, None] + boxes[:, None, :2] - 1)
+
+
+def _patches(image: Image, boxes: Floats, side: int) -> Image:
+    """The picture in each box, sampled at side x side points: (n, side, side, 3). Beyond the picture it is gray."""
+    if not len(boxes):
+        return np.empty((0, side, side, 3), np.uint8)
+    last = np.array(image.shape[1::-1], np.float32) - 1
+    corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    steps = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    # (n, side, 2); the reference's points, TensorFlow's crop_and_resize, span the picture less a pixel.
+    points = (corners[:, None] + sizes[:, None] * steps) * (last / (last + 1))
+    across, down = np.tile(points[..., 0], side), np.repeat(points[..., 1], side, axis=1)
+    gray = (128, 128, 128)
+    sampled = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=gray)
+    return sampled.reshape(-1, side, side, 3)  # type: ignore[return-value]
+
+
+def _distinct(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:
+    """Those that overlap no surer one by more than `limit`, the surest first.
+
+    The overlap is intersection over union or, `of_smaller`, over the smaller of the two areas. One that is dropped
+    still drops others, as in the `mtcnn` package.
+    """
+    candidates = candidates.pick(np.argsort(-candidates.scores, kind="stable"))
+    order = np.argsort(candidates.boxes[:, 1])  # from top to bottom, so that what may overlap stands close together
+    x1, y1, x2, y2 = np.ascontiguousarray(candidates.boxes[order].T)
+    areas, tallest = (x2 - x1) * (y2 - y1), (y2 - y1).max(initial=0)
+    keep = np.ones(len(order), bool)
+    for start in range(0, len(order), ROWS):
+        these = slice(start, start + ROWS)
+        near = slice(*np.searchsorted(y1, (y1[start] - tallest, y2[these].max())))
+        widths = np.minimum(x2[these, None], x2[near]) - np.maximum(x1[these, None], x1[near])
+        heights = np.minimum(y2[these, None], y2[near]) - np.maximum(y1[these, None], y1[near])
+        shared = widths.clip(0) * heights.clip(0)
+        whole = np.minimum(areas[these, None], areas[near]) if of_smaller else areas[these, None] + areas[near] - shared
+        surer = order[near] < order[these, None]
+        keep[order[these]] = ~(surer & (shared > limit * whole)).any(1)
+    return candidates.pick(keep)
+
+
+def _logistic(logits: Floats) -> Floats:
+    return np.float32(0.5) * (1 + np.tanh(logits / 2))  # exp would overflow where the network is very sure
+
+
+def _faces(found: Candidates, scale: float) -> Iterator[Face]:
+    for score, box, landmarks in zip(found.scores, found.boxes / scale, found.landmarks / scale, strict=True):
+        yield Face(box, float(score), landmarks)
