@@ -1,0 +1,240 @@
+"""Cameras and streams → the newest frame each time one is asked for; what is lost is connected again."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Condition, Thread
+from time import monotonic
+
+import numpy as np
+
+from mien.errors import SourceError
+from mien.media.decode import open_container, shots
+from mien.media.footage import Journal, Sampling, Shot
+from mien.see.face import Frame, Image
+
+Connect = Callable[[Journal], Generator[Shot]]
+"""Connects and yields pictures as they come; ends where it is lost, raises SourceError where nothing is there."""
+
+PAUSES = (0.5, 30.0)
+"""Seconds between the first two attempts to reconnect, and at most; each pause is twice the one before."""
+
+POLL = 0.05
+"""Seconds after which one who waits for a frame looks up: whether to stop, whether a key was pressed."""
+
+
+class Live:
+    """A camera or a stream, read by a thread that keeps only its newest picture.
+
+    So a frame is never older than the time that the one before it took; what was dropped is counted. Where a
+    connection is lost the pauses between attempts grow; after `patience` seconds without a picture it is given up by
+    SourceError. `stop` is asked while a frame is waited for: True ends the walk.
+    """
+
+    live = True
+    duration: float | None = None
+
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        sampling: Sampling | None = None,
+        *,
+        patience: float = 120.0,
+        pauses: tuple[float, float] = PAUSES,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.name, self.connect, self.sampling = name, connect, sampling or Sampling()
+        self.patience, self.pauses, self.stop = patience, pauses, stop
+        self.journal = Journal()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.journal = Journal()
+        newest = Newest(self.journal)
+        thread = Thread(target=self._read, args=(newest,), name=f"mien {self.name}", daemon=True)
+        thread.start()
+        try:
+            while (taken := newest.take(self.stop)) is not None:
+                index, time, shot = taken
+                try:
+                    image = shot.image()
+                except SourceError:
+                    self.journal.corrupt += 1
+                else:
+                    yield Frame(image, self.name, index, time)
+        finally:
+            newest.close()
+            thread.join(1)  # one that waits for a silent stream frees everything when FFmpeg's time limit is up
+
+    def _read(self, newest: Newest) -> None:
+        """Put every picture there, over all connections, until nobody takes them any more."""
+        try:
+            self._connections(newest)
+        except BaseException as error:  # it is raised where the frames are taken, whatever it is
+            newest.fail(error)
+
+    def _connections(self, newest: Newest) -> None:
+        takes, began, pause = self.sampling.start(), monotonic(), self.pauses[0]
+        time, seen = 0.0, None  # of the last picture: its own time, and when it came; seconds since the beginning
+        while not newest.closed:
+            zero: float | None = None  # when the connection's own clock stood at 0
+            try:
+                with closing(self.connect(self.journal)) as connection:
+                    for shot in connection:
+                        now = monotonic() - began
+                        if zero is None:
+                            zero = now - (shot.stamp or 0.0)
+                            self._note_gap(seen, now)
+                        seen, pause = now, self.pauses[0]
+                        time = max(time, now if shot.stamp is None else zero + shot.stamp)
+                        if takes(self.journal.frames, time):
+                            newest.put((self.journal.frames, time, shot))
+                        self.journal.frames += 1
+                        if newest.closed:
+                            return
+            except SourceError:
+                if seen is None:
+                    raise
+            if seen is None:
+                raise SourceError(f"{self.name} gives no picture: is another program using it?")
+            if monotonic() - began - seen > self.patience:
+                raise SourceError(f"{self.name} was lost and did not come back within {self.patience:g} seconds")
+            newest.wait(pause)
+            pause = min(2 * pause, self.pauses[1])
+
+    def _note_gap(self, seen: float | None, now: float) -> None:
+        if seen is not None:
+            self.journal.reconnects += 1
+            self.journal.gaps.append((round(seen, 3), round(now, 3)))
+
+
+Taken = tuple[int, float, Shot]  # the number of a picture, its time in seconds, and itself
+
+
+class Newest:
+    """Room for one picture between two threads: a newer one drives out the one that nobody took."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.closed = False
+        self._picture: Taken | None = None
+        self._error: BaseException | None = None
+        self._change = Condition()
+
+    def put(self, picture: Taken) -> None:
+        """Leave a picture; the one that is still there is dropped and counted."""
+        with self._change:
+            self.journal.dropped += self._picture is not None
+            self._picture = picture
+            self._change.notify_all()
+
+    def take(self, stop: Callable[[], bool]) -> Taken | None:
+        """Wait for a picture; None once `stop` says so. Raises what the other thread failed with."""
+        while not stop():
+            with self._change:
+                if self._picture is None and self._error is None:
+                    self._change.wait(POLL)
+                if self._picture is not None:
+                    picture, self._picture = self._picture, None
+                    return picture
+                if self._error is not None:
+                    raise self._error
+        return None
+
+    def fail(self, error: BaseException) -> None:
+        """Leave an error for the one who waits."""
+        with self._change:
+            self._error = error
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Take no more."""
+        with self._change:
+            self.closed = True
+            self._change.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is closed, at most some seconds."""
+        with self._change:
+            self._change.wait_for(lambda: self.closed, seconds)
+
+
+def stream(address: str, name: str, timeout: float) -> Connect:
+    """Return what connects to a URL through FFmpeg; silence of `timeout` seconds ends the connection."""
+
+    def connect(journal: Journal) -> Generator[Shot]:
+        container, video = open_container(address, name, timeout)
+        with container:
+            has_clock = container.format.name != "mpjpeg"  # pictures over HTTP: FFmpeg stamps them by a made-up rate
+            for shot in shots(container, video, journal, ahead=False):
+                yield shot if has_clock else shot._replace(stamp=None)
+
+    return connect
+
+
+def camera(number: str) -> Connect:
+    """Return what connects to a camera, by its number or path, through OpenCV and the system's own interface."""
+
+    def connect(_: Journal) -> Generator[Shot]:
+        import cv2
+
+        interfaces = {"win32": cv2.CAP_DSHOW, "darwin": cv2.CAP_AVFOUNDATION}
+        interface = interfaces.get(sys.platform, cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY)
+        _check_camera(number)
+        with _opencv_quiet():
+            capture = cv2.VideoCapture(int(number) if number.isdecimal() else number, interface)
+        try:
+            if not capture.isOpened():
+                raise SourceError(f"camera {number} does not open: is another program using it? {_others(number)}")
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # or what it hands out first is old
+            while (shot := capture.read())[0]:
+                yield Shot(None, partial(_rgb, np.asarray(shot[1], np.uint8)))
+        finally:
+            capture.release()
+
+    return connect
+
+
+def _rgb(image: Image) -> Image:
+    """Return OpenCV's blue, green, red as red, green, blue."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check_camera(number: str) -> None:
+    """Raise SourceError when Linux knows of no such camera, or keeps it from this user."""
+    device = Path(f"/dev/video{number}" if number.isdecimal() else number)
+    if not sys.platform.startswith("linux"):
+        return
+    if not device.exists():
+        raise SourceError(f"there is no camera {number}: connect one. {_others(number)}")
+    with contextlib.suppress(PermissionError):
+        device.open("rb").close()
+        return
+    raise SourceError(f"camera {number} may not be used: add yourself to the group video, or run as its owner")
+
+
+def _others(number: str) -> str:
+    """Name the cameras that there are besides, where the system lists them."""
+    others = sorted(device.name.removeprefix("video") for device in Path("/dev").glob("video[0-9]*"))
+    found = [other for other in others if other not in number]
+    return f"Try --camera {found[0]}" if found else "Or give a video file or a URL"
+
+
+@contextlib.contextmanager
+def _opencv_quiet() -> Iterator[None]:
+    """Keep OpenCV from telling the terminal why a camera does not open."""
+    import cv2
+
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)

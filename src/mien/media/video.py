@@ -1,0 +1,130 @@
+"""Video files and URLs → frames, completely and in order; `open_source` opens these and what is live."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from stat import S_ISCHR, S_ISREG
+from urllib.parse import urlsplit, urlunsplit
+
+from mien.errors import SourceError
+from mien.media.decode import open_container, reason, shots
+from mien.media.footage import Clock, Journal, Sampling, Shot, Source
+from mien.media.live import Live, camera, stream
+from mien.see.face import Frame, Image
+
+ENDINGS = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"}
+)
+"""The files that are taken for videos where pictures are read too; here a file is opened whatever its ending."""
+
+ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
+"""The protocols of cameras and broadcasts; behind HTTP may be either."""
+
+RATE = 25.0
+"""Frames a second of a file that does not say."""
+
+
+def open_source(
+    source: str | os.PathLike[str] | int,
+    *,
+    every: int = 1,
+    fps: float | None = None,
+    timeout: float = 10.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Source:
+    """Open a camera by number or path, a video file, or a URL: HTTP, RTSP and whatever else FFmpeg knows.
+
+    `every` and `fps` choose which frames are taken; a stream that is silent for `timeout` seconds is lost; `stop` is
+    asked while a live source is waited for, and ends it by True. Raises SourceError for what cannot be opened: a
+    camera and a stream when their first frame is asked for.
+    """
+    name, sampling = os.fspath(source) if not isinstance(source, int) else str(source), Sampling(every, fps)
+    if isinstance(source, int) or _is_camera(name):
+        return Live(f"camera {name}", camera(name), sampling, stop=stop)
+    if not _is_url(name):
+        _check_file(Path(name))
+        return VideoFile(f"file:{name}", name, sampling)
+    shown = without_password(name)
+    if urlsplit(name).scheme.lower() not in ALWAYS_LIVE:
+        file = VideoFile(name, shown, sampling, timeout)
+        if file.duration is not None:  # a stream has no end that could be known
+            return file
+    return Live(shown, stream(name, shown, timeout), sampling, stop=stop)
+
+
+class VideoFile:
+    """A video file of this machine ("file:...") or behind a URL; raises SourceError when there is none."""
+
+    live = False
+
+    def __init__(self, address: str, name: str, sampling: Sampling | None = None, timeout: float | None = None) -> None:
+        self.address, self.name, self.timeout = address, name, timeout
+        self.sampling = sampling or Sampling()
+        self.journal = Journal()
+        container, video = open_container(address, name, timeout)
+        with container:
+            self.duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
+            self.step = 1 / float(video.average_rate or video.guessed_rate or RATE)
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.journal = Journal()
+        takes, clock = self.sampling.start(), Clock(self.step)
+        container, video = open_container(self.address, self.name, self.timeout)
+        with container:
+            for shot in shots(container, video, self.journal):
+                index, time = self.journal.frames, clock(shot.stamp)
+                self.journal.frames += 1
+                if takes(index, time) and (image := self._image(shot)) is not None:
+                    yield Frame(image, self.name, index, time)
+        if not self.journal.frames:
+            raise SourceError(f"{self.name} has no picture in it that can be decoded: get a whole copy of it")
+        self.journal.missing = max(0.0, (self.duration or 0.0) - clock.time - self.step)
+
+    def _image(self, shot: Shot) -> Image | None:
+        try:
+            return shot.image()
+        except SourceError:
+            self.journal.corrupt += 1
+            return None
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown and written down: who may look at a table need not know the camera's password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _is_url(name: str) -> bool:
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None  # two letters or more: C:\ is a drive
+
+
+def _is_camera(name: str) -> bool:
+    """Is this the number of a camera, or its device? A file may have a number for its name."""
+    if name.isdecimal():
+        return not Path(name).exists()
+    try:
+        return sys.platform.startswith("linux") and S_ISCHR(os.stat(name).st_mode)  # noqa: PTH116 - a name with NUL
+    except (OSError, ValueError):
+        return name.startswith("/dev/video")
+
+
+def _check_file(path: Path) -> None:
+    """Raise SourceError when there is no file to open, or one that would never end."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise SourceError(f"there is no file {path}: check its name") from None
+    except (OSError, ValueError) as error:  # a NUL in the name, a name too long, a folder that may not be entered
+        raise SourceError(f"{path} cannot be opened ({reason(error)}): check its name") from None
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder: give a video in it")
+    if not S_ISREG(stat.st_mode):
+        raise SourceError(f"{path} is not a file: give a video or a camera")
+    if stat.st_size == 0:
+        raise SourceError(f"{path} is empty: get a whole copy of it")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path} may not be read: ask its owner for permission")

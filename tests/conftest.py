@@ -1,0 +1,71 @@
+"""Footage for the tests, made of NASA's portrait of Eileen Collins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+
+from mien.see.face import Image
+
+ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
+
+Film = Callable[..., Path]
+
+
+def pan(width: int, height: int, count: int, zoom: float = 0.9) -> Iterator[Image]:
+    """Pictures in which the portrait fills `zoom` of the height and wanders to the right."""
+    portrait = np.asarray(PIL.Image.open(ASTRONAUT))
+    scale = zoom * height / portrait.shape[0]
+    for number in range(count):
+        move = np.array([[scale, 0, number * width / 200], [0, scale, height * (1 - zoom) / 2]], np.float32)
+        yield np.asarray(cv2.warpAffine(portrait, move, (width, height)), np.uint8)
+
+
+def write_film(
+    path: Path,
+    size: tuple[int, int] = (64, 48),
+    *,
+    frames: int = 20,
+    rate: int = 25,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    stamps: Sequence[int] | None = None,
+    options: dict[str, str] | None = None,
+    sound: bool = False,
+    zoom: float = 0.9,
+) -> Path:
+    """Write a video; `stamps` are the times of its frames in milliseconds, which stand for a fixed rate otherwise."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=rate, options=options or {})
+        assert isinstance(video, av.VideoStream)
+        video.width, video.height = size
+        video.pix_fmt, video.thread_count = pix_fmt, 1
+        if stamps:
+            video.codec_context.time_base = Fraction(1, 1000)
+        audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        for number, image in enumerate(pan(*size, count=frames, zoom=zoom)):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame.pts = stamps[number] if stamps else number
+            frame.time_base = Fraction(1, 1000) if stamps else Fraction(1, rate)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if audio is not None:
+            seconds = np.arange(frames * 16000 // rate) / 16000
+            tone = (np.sin(seconds * 440 * 2 * np.pi) * 8000).astype(np.int16)
+            sample = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+            sample.sample_rate, sample.pts = 16000, 0
+            container.mux([*audio.encode(sample), *audio.encode(None)])
+    return path
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Film:
+    """Write a video into the test's own folder, by its name and what `write_film` takes."""
+    return lambda name="film.mp4", *arguments, **options: write_film(tmp_path / name, *arguments, **options)
