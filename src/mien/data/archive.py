@@ -52,7 +52,7 @@ class Archive:
     def read(self, name: str, most: int) -> bytes:
         """Read a file of at most `most` bytes."""
         with self.open(name, most) as file:
-            return file.read(most)  # with a number zipfile decompresses no more than that at a time
+            return file.read(self._members[name].file_size)  # without a number zipfile decompresses all at once
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     try:
         with zipfile.ZipFile(path) as file:
             yield Archive(path, file)
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError) as error:  # damaged headers, or data
         raise DataError(f"{path} cannot be unpacked ({error}): is it whole? Download it again") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile's words for methods it lacks and for passwords
         raise DataError(f"{path} cannot be unpacked ({error}): pack it anew without that") from None

@@ -166,7 +166,7 @@ def _over_all(noise: Noise, shares: Floats) -> float:
 def _write(files: dict[str, bytes], out: Path) -> None:
     """Write each file whole to the folder `out`, which is made where it is missing."""
     with explained(out):
-        if not out.exists():
+        if not out.is_dir():
             check_folder(out.parent)
             out.mkdir()
     for name, data in files.items():

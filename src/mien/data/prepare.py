@@ -109,7 +109,7 @@ def check_place(out: Path, sources: list[Path]) -> None:
         for source in sources:
             other = Path(os.path.realpath(source))
             if place == other or place in other.parents or other in place.parents:
-                raise OutputError(f"cannot write {out}: {source}, which is read, is it, in it or around it")
+                raise OutputError(f"cannot write {out}: it overlaps with {source}, which is read; use another place")
         if os.path.lexists(place) and not place.is_dir():
             raise OutputError(f"cannot write {out}: it is no folder; use another name")
         foreign = {path.name for path in place.iterdir()} - FILES if place.is_dir() else set()
