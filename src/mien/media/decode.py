@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,10 +50,14 @@ def open_container(name: str, shown: str, timeout: float | None = None) -> tuple
     """
     import av
 
+    began = monotonic()
     try:
         container = av.open(name, mode="r", timeout=timeout, options={} if name.startswith("file:") else OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(unopened(shown, error, timeout)) from None
+        if timeout and monotonic() - began >= timeout:  # each protocol has its own words for an interruption
+            late = f"{shown} does not answer within {timeout:g} seconds: check its address, and that it is running"
+            raise SourceError(late) from None
+        raise SourceError(unopened(shown, error)) from None
     if container.format.name == "avi":  # has no times of display, and those that FFmpeg makes up ignore B-frames
         container.flags &= ~GENERATE_STAMPS
     try:
@@ -124,14 +129,12 @@ def reason(error: BaseException) -> str:
     return " ".join(said.split())[:100]
 
 
-def unopened(shown: str, error: Exception, timeout: float | None) -> str:
+def unopened(shown: str, error: Exception) -> str:
     """Say why something did not open, and what to do."""
     import av
 
-    if isinstance(error, av.error.ExitError):  # what FFmpeg says when its time is up
-        return f"{shown} does not answer within {timeout:g} seconds: check its address, and that it is running"
     if isinstance(error, (av.error.InvalidDataError, EOFError)):
-        return f"{shown} is damaged, or not a video in a format that can be read: get a whole copy of it, or try MP4"
+        return f"{shown} is damaged, or not a video that can be read: get a whole copy of it, or try MP4"
     return f"{shown} cannot be opened ({reason(error)}): check its name"
 
 

@@ -1,0 +1,245 @@
+"""A live source gives its newest frame, counts what it drops, comes back after a loss, and never hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socket import create_server
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.errors import SourceError
+from mien.media.footage import Journal, Sampling, Shot
+from mien.media.live import Live, stream
+from mien.media.video import open_source
+from mien.see.face import Frame, Image
+
+FAST = (0.05, 0.2)
+"""Pauses between attempts to reconnect, seconds."""
+
+
+def gray(value: int) -> Image:
+    return np.full((48, 64, 3), value, np.uint8)
+
+
+def jpeg(value: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", gray(value))[1])
+
+
+class Mjpeg(ThreadingHTTPServer):
+    """A camera on the network: a JPEG every `interval` seconds, its brightness counting up; None for no answer at all.
+
+    After `length` pictures a connection is closed.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int] = ("127.0.0.1", 0), interval: float = 0.02, length: int = 10**6
+    ) -> None:
+        super().__init__(address, Pictures)
+        self.interval, self.length, self.sent = interval, length, 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/camera.mjpg"
+
+
+class Pictures(BaseHTTPRequestHandler):
+    """Answers with pictures one after the other, as cameras do."""
+
+    server: Mjpeg
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        try:
+            for _ in range(self.server.length):
+                self.server.sent += 1
+                data = jpeg(self.server.sent % 256)
+                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+                time.sleep(self.server.interval)
+        except OSError:  # nobody looks any more
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        pass
+
+
+@contextmanager
+def serving(server: Mjpeg) -> Iterator[Mjpeg]:
+    thread = threading.Thread(target=partial(server.serve_forever, 0.01))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def threads() -> list[str]:
+    """The threads that read sources."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("mien ")]
+
+
+def gone(condition: Callable[[], object], seconds: float = 5) -> bool:
+    """Does a condition end to hold within some time?"""
+    until = time.monotonic() + seconds
+    while condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not condition()
+
+
+def counting(journal: Journal, interval: float = 0.01, length: int = 10**6) -> Generator[Shot]:
+    """A camera of ours: gray pictures that count up."""
+    del journal
+    for number in range(length):
+        yield Shot(None, partial(gray, number % 256))
+        time.sleep(interval)
+
+
+def take(source: Live, count: int) -> list[Frame]:
+    frames: list[Frame] = []
+    with closing(iter(source)) as walk:  # type: ignore[type-var]
+        for frame in walk:
+            frames.append(frame)
+            if len(frames) == count:
+                break
+    return frames
+
+
+def test_a_stream_over_http_gives_frames_with_the_time_at_which_they_came(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(Mjpeg(interval=0.05)) as server:
+        source = open_source(server.url)
+        assert isinstance(source, Live)
+        frames = take(source, 10)
+    assert frames[0].image.shape == (48, 64, 3)
+    assert frames[0].name == server.url
+    steps = np.diff([frame.time for frame in frames])
+    assert np.median(steps) == pytest.approx(0.05, abs=0.03)
+    assert [frame.index for frame in frames] == sorted({frame.index for frame in frames})
+    assert gone(threads)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted() -> None:
+    source = Live("camera", partial(counting, interval=0.005))
+    with closing(iter(source)) as walk:  # type: ignore[type-var]
+        first = next(walk)
+        time.sleep(0.5)
+        second = next(walk)
+        third = next(walk)
+    assert second.index - first.index > 30
+    assert third.index - second.index < 5
+    assert (second.image == second.index % 256).all()
+    assert source.journal.dropped >= second.index - first.index - 1
+    assert gone(threads)
+
+
+def test_a_lost_stream_is_reconnected_and_the_gap_is_noted() -> None:
+    with serving(Mjpeg(length=5)) as server:
+        source = Live(server.url, stream(server.url, server.url, 5), pauses=FAST)
+        with closing(iter(source)) as walk:  # type: ignore[type-var]
+            times = [next(walk).time for _ in range(3)]
+            server.length = 10**6
+            times += [next(walk).time for _ in range(20)]
+    assert source.journal.reconnects == 1
+    [(lost, back)] = source.journal.gaps
+    assert FAST[0] <= back - lost < 2
+    assert times == sorted(times)
+    assert max(np.diff(times)) == pytest.approx(back - lost, abs=0.1)
+
+
+def test_a_server_that_stops_and_comes_back_is_found_again() -> None:
+    with serving(Mjpeg(length=10)) as server:
+        port = server.server_port
+        source = Live(server.url, stream(server.url, server.url, 5), pauses=FAST)
+        walk = iter(source)
+        next(walk)
+    seen: list[Frame] = []
+    later = threading.Thread(target=lambda: seen.extend(frame for frame, _ in zip(walk, range(30), strict=False)))
+    later.start()
+    time.sleep(0.5)
+    with serving(Mjpeg(("127.0.0.1", port))):
+        later.join(10)
+        walk.close()  # type: ignore[attr-defined]
+    assert len(seen) == 30
+    assert source.journal.reconnects >= 1
+    assert gone(threads)
+
+
+def test_a_stream_that_never_answers_is_one_line_after_the_time_limit() -> None:
+    with create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        began = time.monotonic()
+        with pytest.raises(SourceError, match="does not answer within"):
+            next(iter(open_source(url, timeout=0.5)))
+        with pytest.raises(SourceError, match="does not answer within"):
+            next(iter(open_source(url.replace("http", "rtsp"), timeout=0.5)))
+        assert time.monotonic() - began < 4
+
+
+def test_a_stream_that_falls_silent_is_lost_after_the_time_limit() -> None:
+    with serving(Mjpeg(interval=0.01)) as server:
+        source = Live(server.url, stream(server.url, server.url, 0.5), pauses=FAST, patience=1)
+        walk = iter(source)
+        next(walk)
+        server.interval = 3
+        with pytest.raises(SourceError, match="was lost and did not come back within 1 seconds"):
+            while True:
+                next(walk)
+
+
+def test_a_stream_that_does_not_exist_is_one_line() -> None:
+    for url in ("rtsp://127.0.0.1:9/camera", "http://127.0.0.1:9/camera", "udp://nowhere.invalid:1"):
+        with pytest.raises(SourceError, match="cannot be opened") as raised:
+            next(iter(open_source(url, timeout=2)))
+        assert "\n" not in str(raised.value)
+
+
+def test_stop_ends_the_wait_for_a_silent_source() -> None:
+    asked = iter([False] * 5 + [True])
+    source = Live("camera", partial(counting, interval=10), stop=lambda: next(asked))
+    assert len(list(source)) <= 1
+
+
+def test_every_and_fps_choose_from_a_live_source_too() -> None:
+    source = Live("camera", partial(counting, interval=0.005), Sampling(every=7))
+    assert {frame.index % 7 for frame in take(source, 5)} == {0}
+    slow = [frame.time for frame in take(Live("camera", counting, Sampling(fps=10)), 4)]
+    assert np.diff(slow) == pytest.approx(0.1, abs=0.05)
+
+
+def test_what_fails_in_the_thread_is_raised_where_the_frames_are_taken() -> None:
+    def broken(journal: Journal) -> Generator[Shot]:
+        yield from counting(journal, length=1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(Live("camera", broken))
+
+
+def test_no_camera_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    for camera in (63, "63", "/dev/video63"):
+        with pytest.raises(SourceError, match=r"(no|does not open).*camera|camera.*(no|does not open)") as raised:
+            next(iter(open_source(camera)))
+        assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_device_that_is_no_camera_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    if not Path("/dev/zero").is_char_device():
+        pytest.skip("this system has no /dev/zero")
+    with pytest.raises(SourceError, match="does not open"):
+        next(iter(open_source("/dev/zero")))
+    assert capfd.readouterr() == ("", "")
