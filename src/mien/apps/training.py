@@ -1,11 +1,13 @@
-"""The commands that lead from FER2013 to a model: data prepare, data explore, train, export, evaluate."""
+"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export, evaluate."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mien.errors import MissingExtra
+from mien.files import check_output
 
 if TYPE_CHECKING:
     from mien.data.prepare import Split
+    from mien.learn.limit import TimeLimit
     from mien.learn.settings import Settings
 
 Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: the free cores]")]
 
 data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 
@@ -28,7 +34,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, export, evaluate):
+    for command in (train, distil_views, export, evaluate):
         app.command()(command)
 
 
@@ -88,24 +94,57 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in epochs=20 or augmentation.rotation=10.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: the free cores]")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, max=4, help="Hold out this fold of all training images.")] = None,
+    members: Annotated[
+        str | None,
+        typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
+    ] = None,
+    views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop before so many minutes have passed.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> int:
     """Train a network by a recipe; every epoch leaves a checkpoint, and Ctrl+C keeps what is there."""
     with needs_extra():
-        from mien.learn import checkpoint, figures
-        from mien.learn.settings import settings_of
-        from mien.learn.train import train as learn
+        from mien.learn.checkpoint import machine
+        from mien.learn.distil import read_views
+        from mien.learn.limit import TimeLimit
+        from mien.learn.settings import members_of, settings_of
+        from mien.learn.train import train as train_run
+    limit = TimeLimit(minutes)
+    judged = read_views(views) if views else None
     settings = settings_of(recipe, set_ or [])
+    if fold is not None:
+        settings = replace(settings, held_out=str(fold))
+    if judged:
+        settings = replace(settings, views=judged.digest)
     out = out or Path("runs") / recipe
+    runs = {out: settings}
+    if members is not None:
+        runs = {out / name: member for name, member in members_of(settings, members).items()}
+        resume = True  # the same command again goes on where it stopped
     splits = _splits(data, settings)
-    machine = checkpoint.machine(device, threads, out if resume else None)
+    for folder, each in runs.items():
+        on = machine(device, threads, folder if resume else None)
+        print(f"{each.network} on {on.device}, {on.threads} threads → {folder}", flush=True)
+        learn = partial(train_run, splits, folder, each, machine=on, resume=resume, views=judged, limit=limit)
+        code = _watched(learn, folder, each.epochs, limit)
+        if code or limit.over:
+            why = "Stopped" if code else "Too little time is left for another epoch"
+            print(f"{why}. What is done is kept: the same command{'' if members else ' with --resume'} goes on.")
+            return code
+    return 0
+
+
+def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: int, limit: TimeLimit) -> int:
+    """Train one run, showing its epochs as they come; the exit code."""
+    from mien.learn import checkpoint, figures
+
     rows: list[dict[str, float]] = []
-    print(f"{recipe} on {machine.device}, {machine.threads} threads, {len(splits['train'].labels):,} images → {out}")
     code = 0
-    with epochs_bar(settings.epochs) as (tick, report):
+    with epochs_bar(epochs, limit) as (tick, report):
         try:
-            rows = learn(splits, out, settings, machine=machine, resume=resume, tick=tick, report=report)
+            rows = learn(tick=tick, report=report)
         except KeyboardInterrupt:
             code = 130
     rows = rows or checkpoint.history(out)
@@ -113,9 +152,40 @@ def train(
         figures.losses(rows, out / "plots" / "model_loss_during_training.png")
         best = max(rows, key=lambda row: row["val_accuracy"])
         print(f"{len(rows)} epochs; best validation accuracy {best['val_accuracy']:.4f} in epoch {best['epoch']:.0f}.")
-    if code:
-        print(f"Stopped. Every whole epoch is kept: go on with `mien train --recipe {recipe} --out {out} --resume`.")
     return code
+
+
+def distil_views(
+    runs: Annotated[list[Path], typer.Argument(help="The folders of the teachers' runs.")],
+    data: Processed = Path("processed"),
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
+    count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of the changes that make a view.")] = 0,
+    recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
+    ] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Store what teachers say of seeded views of every training image, for students to learn from."""
+    with needs_extra():
+        from mien.learn import checkpoint, distil
+        from mien.learn.settings import settings_of
+    augmentation = settings_of(recipe).augmentation
+    check_output(out)
+    began = time.perf_counter()
+
+    def tick(done: int) -> None:
+        print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
+
+    machine = checkpoint.machine(device, threads)
+    views = distil.judge(
+        _splits(data), runs, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
+    )
+    distil.write_views(views, out)
+    size = out.stat().st_size / 1e6
+    print(f"{out}: {count} views of {len(views.rows):,} images by {len(runs)} teachers, {size:.1f} MB.")
 
 
 def export(
@@ -156,18 +226,16 @@ def evaluate(
     print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
 
 
-def _splits(folder: Path, settings: Settings) -> dict[str, Split]:
+def _splits(folder: Path, settings: Settings | None = None) -> dict[str, Split]:
+    """The splits that a run with these settings needs."""
     from mien.data.prepare import load
-    from mien.errors import TrainingError
 
-    splits = {name: load(folder, name) for name in ("train", "val")}
-    if settings.votes and splits["train"].votes is None:
-        raise TrainingError(f"this recipe learns FER+ votes and {folder} has none: prepare it with --votes")
-    return splits
+    names = ["train", "val", *(["test"] if settings and settings.held_out == "public" else [])]
+    return {name: load(folder, name) for name in names}
 
 
 @contextmanager
-def epochs_bar(epochs: int) -> Iterator[tuple[Any, Any]]:
+def epochs_bar(epochs: int, limit: TimeLimit) -> Iterator[tuple[Any, Any]]:
     """A bar for the steps of the current epoch, and a line for each epoch that is done."""
     console = Console()
     columns = (
@@ -180,17 +248,21 @@ def epochs_bar(epochs: int) -> Iterator[tuple[Any, Any]]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", epoch=0, loss=float("nan"), rate="")
+        rate = ""
 
         def tick(epoch: int, step: int, steps: int, loss: float, images_per_second: float) -> None:
+            nonlocal rate
             total, done = (epochs * steps, (epoch - 1) * steps + step)
             rate = f"{images_per_second:,.0f} images/s"
             progress.update(task, total=total, completed=done, epoch=epoch, loss=loss, rate=rate)
 
         def report(row: dict[str, float]) -> None:
+            left = "" if limit.left is None else f", {limit.left:.0%} of the time left"
             console.print(
                 f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, "
-                f"accuracy {row['val_accuracy']:.4f}, {row['seconds']:.0f} s",
+                f"accuracy {row['val_accuracy']:.4f}, {row['seconds']:.1f} s, {rate}{left}",
                 highlight=False,
+                soft_wrap=True,
             )
 
         yield tick, report

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from torch import nn
 from mien.errors import TrainingError
 from mien.files import WholeFile, explained
 from mien.learn.model import build
-from mien.learn.settings import Settings
+from mien.learn.settings import Settings, settings_from
 
 CHECKPOINT, WEIGHTS, SETTINGS, HISTORY = "checkpoint.pt", "model.pt", "settings.json", "history.csv"
+HELD_OUT = "held_out.npz"  # rows, labels and logits of the images that the run did not learn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,18 @@ def free_cores() -> int:
 def _idle_seconds() -> float:
     """Seconds that the machine's cores have idled since it started (proc(5): the fourth number of the first line)."""
     return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def enough_memory(settings: Settings) -> Iterator[None]:
+    """Turn what PyTorch says where memory runs out, a GPU's or the machine's, into a TrainingError."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError, a GPU's, is one
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        smaller = max(1, settings.batch // 2)
+        raise TrainingError(f"too little memory for {settings.network}: use --set batch={smaller}") from None
 
 
 @dataclass(slots=True)
@@ -113,16 +128,17 @@ def resume_run(out: Path, settings: Settings, machine: Machine) -> Run:
     if not (out / CHECKPOINT).exists():
         return start_run(out, settings, machine)
     saved = load_checkpoint(out / CHECKPOINT)
-    if saved["settings"] != asdict(settings):
-        other = [key for key, value in asdict(settings).items() if saved["settings"].get(key) != value]
+    before, now = asdict(settings_from(saved["settings"])), asdict(settings)
+    if before != now:
+        other = [key for key, value in now.items() if before[key] != value]
         raise TrainingError(f"{out} was trained with other settings ({', '.join(other)}): resume with the same ones")
     run = _new(settings, torch.device(machine.device))
     try:
         for key in ("model", "average", "optimiser"):
             getattr(run, key).load_state_dict(saved[key])
+        return replace(run, **{key: saved[key] for key in ("history", "best", "waited")})
     except (KeyError, ValueError, RuntimeError):
         raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
-    return replace(run, **{key: saved[key] for key in ("history", "best", "waited")})
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -24,23 +24,28 @@ class Batch(NamedTuple):
     labels: Tensor
     votes: Tensor
     rows: Tensor  # (n,) int64: where in the split each face stands
+    teachers: Tensor | None = (
+        None  # (n, 15): the logits that a student should come to; None where there are labels only
+    )
 
 
 class Loader:
-    """The batches of a split, one epoch after the other."""
+    """The batches of a split, one epoch after the other. The split lives on the device, as bytes."""
 
     def __init__(self, split: Split, device: torch.device, batch: int, seed: int) -> None:
         self.images = torch.from_numpy(split.images).to(device)
         self.labels = torch.from_numpy(split.labels.astype(np.int64)).to(device)
         self.votes = torch.from_numpy(vote_shares(split)).to(device)
+        self.source = split.rows  # where each face stands in the source
         self.device, self.batch, self.seed = device, batch, seed
+        self._counts = self.labels.bincount().cpu()
+        self._members = [(self.labels == emotion).nonzero().flatten().cpu() for emotion in range(len(self._counts))]
 
     def epoch(self, number: int, augmentation: Augmentation, oversample: float) -> Iterator[Batch]:
         """One epoch of augmented batches; only whole batches, since a small rest would disturb the statistics."""
-        chance = Generator(self.device).manual_seed(self.seed * 100_003 + number)
-        rows = self._draw(oversample, chance)
-        for start in range(0, len(rows) - self.batch + 1, self.batch):
-            batch = self._take(rows[start : start + self.batch])
+        chance = self._chance(number)
+        for rows in self._drawn(oversample, chance):
+            batch = self._take(rows)
             yield batch._replace(faces=augmented(batch.faces, augmentation, chance))
 
     def in_order(self, batch: int = 512) -> Iterator[Batch]:
@@ -55,21 +60,28 @@ class Loader:
     def _take(self, rows: Tensor) -> Batch:
         return Batch(self.images[rows, None].float() / 255, self.labels[rows], self.votes[rows], rows)
 
+    def _chance(self, number: int) -> Generator:
+        return Generator().manual_seed(self.seed * 100_003 + number)  # on the CPU: see augment.py
+
+    def _drawn(self, oversample: float, chance: Generator) -> Iterator[Tensor]:
+        """The rows of an epoch, a batch at a time."""
+        rows = self._draw(oversample, chance).to(self.device)
+        return (rows[start : start + self.batch] for start in range(0, len(rows) - self.batch + 1, self.batch))
+
     def _draws(self, oversample: float) -> Tensor:
         """How often each class is drawn: n at 0, as often as the largest at 1, between them geometrically."""
-        counts = self.labels.bincount().double()
+        counts = self._counts.double()
         return (counts ** (1 - oversample) * counts.max() ** oversample).round().long() * (counts > 0)
 
     def _draw(self, oversample: float, chance: Generator) -> Tensor:
         """The rows of one epoch, shuffled: every face of a class once before any of them comes again."""
         chosen = []
-        for emotion, due in enumerate(self._draws(oversample).tolist()):
-            members = (self.labels == emotion).nonzero().flatten()
+        for members, due in zip(self._members, self._draws(oversample).tolist(), strict=True):
             rounds = -(-due // len(members)) if due else 0
-            turns = [torch.randperm(len(members), generator=chance, device=self.device) for _ in range(rounds)]
+            turns = [torch.randperm(len(members), generator=chance) for _ in range(rounds)]
             chosen += [members[torch.cat(turns)[:due]]] if turns else []
         rows = torch.cat(chosen)
-        return rows[torch.randperm(len(rows), generator=chance, device=self.device)]
+        return rows[torch.randperm(len(rows), generator=chance)]
 
 
 def augmented(faces: Tensor, how: Augmentation, chance: Generator) -> Tensor:

@@ -1,12 +1,14 @@
-"""`Settings`: everything that decides what a run learns; the recipes; how the command line changes one of them."""
+"""`Settings`: everything that decides what a run learns; the recipes; how the command line changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from mien.errors import TrainingError
+
+FOLDS = ("0", "1", "2", "3", "4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,17 @@ class Settings:
     dropout: float = 0.3
     smoothing: float = 0.1  # of the labels
     oversample: float = 0.4  # 0: classes as they are; 1: every class as often as the largest
-    mixup: float = (
-        0.0  # parameter of the beta distribution (Zhang et al. 2018, arXiv:1710.09412); off for the last tenth
-    )
+    mixup: float = 0.0  # of the beta distribution (Zhang et al. 2018, arXiv:1710.09412); none in the last tenth
     votes: float = 0.0  # weight of the FER+ head; 0: no such head
     ema: float = 0.999  # decay of the averaged weights, which are the ones validated and kept
     patience: int = 10  # epochs without a better validation accuracy before it stops; 0: never, and keep the last
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    # Fields below came later. Their defaults do what was done before, so that older checkpoints can be resumed.
+    held_out: str = "val"  # validated on, not learned from: val, public (PublicTest), or one of the folds 0 to 4
+    views: str = ""  # digest of the teachers' views that a student learns from; such a run ignores `augmentation`
+    distil: float = 0.9  # share of the loss that the teachers have; the rest is the labels'
+    temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
 
 
 RECIPES = {
@@ -58,7 +63,51 @@ RECIPES = {
         patience=0,
         augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
     ),
+    "student-m": Settings(
+        network="resnet-m",
+        epochs=80,
+        optimiser="sgd",
+        learning_rate=0.1,
+        dropout=0.2,
+        oversample=0.25,
+        votes=0.5,
+        patience=0,
+        augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
+    ),
+    "teacher": Settings(
+        network="resnet-18",
+        epochs=100,
+        batch=512,
+        optimiser="sgd",
+        learning_rate=0.2,
+        warmup=5.0,
+        dropout=0.2,
+        oversample=0.25,
+        mixup=0.4,
+        votes=0.5,
+        patience=0,
+        augmentation=Augmentation(light=0.2, erase=0.25, degrade=0.06),  # what the students' views go through as well
+    ),
 }
+
+
+def members_of(settings: Settings, members: str) -> dict[str, Settings]:
+    """The settings of each member of an ensemble such as "resnet-18:0,vgg-13:1": a network and the fold held out."""
+    found = {}
+    for member in members.split(","):
+        network, _, fold = member.strip().partition(":")
+        if not network or fold not in FOLDS:
+            raise TrainingError(f"there is no member {member!r}: write NETWORK:FOLD, as in resnet-18:0,vgg-13:1")
+        found[f"{network}-{fold}"] = replace(settings, network=network, held_out=fold)
+    return found
+
+
+def settings_from(saved: Mapping[str, Any]) -> Settings:
+    """The settings in a checkpoint; what an older one does not hold yet is as its default."""
+    try:
+        return Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
+    except (KeyError, TypeError):
+        raise TrainingError("the checkpoint is of a newer Mien: its settings are not known here") from None
 
 
 def settings_of(recipe: str, changes: Sequence[str] = ()) -> Settings:

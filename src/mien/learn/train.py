@@ -1,25 +1,45 @@
-"""The recipe: settings, data, model, optimiser, schedule, loop; and what makes a run survive being killed."""
+"""The recipe: settings, data, model, optimiser, schedule, loop."""
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mien.data.prepare import Split
 from mien.errors import TrainingError
-from mien.learn.checkpoint import WEIGHTS, Machine, Run, load_checkpoint, resume_run, save, start_run, write
+from mien.files import WholeFile
+from mien.learn.checkpoint import (
+    HELD_OUT,
+    WEIGHTS,
+    Machine,
+    Run,
+    enough_memory,
+    load_checkpoint,
+    resume_run,
+    save,
+    start_run,
+    write,
+)
+from mien.learn.distil import ViewLoader, Views, both_ways, distance
+from mien.learn.folds import parts, whole
+from mien.learn.limit import TimeLimit
 from mien.learn.loader import Batch, Loader
 from mien.learn.model import OFFICIAL, build
 from mien.learn.settings import Settings
 
 Tick = Callable[[int, int, int, float, float], None]
-"""Called after every step: epoch, step, steps of the epoch, mean loss so far, images per second."""
+"""Called as an epoch proceeds: epoch, step, steps of the epoch, mean loss so far, images per second."""
+
+LOOK = 25  # steps between two looks at the loss on a GPU, which it would have to stop for
+SAVE = 20.0  # seconds between two checkpoints on a GPU, where an epoch of a large network is shorter than its saving
 
 
 def train(
@@ -29,53 +49,94 @@ def train(
     *,
     machine: Machine,
     resume: bool = False,
+    views: Views | None = None,
+    limit: TimeLimit | None = None,
     tick: Tick = lambda *_: None,
     report: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> list[dict[str, float]]:
     """Train on `data["train"]`, choose on `data["val"]`, and write checkpoint, weights, settings and history to `out`.
 
-    `tick` is called after every step and `report` after every epoch with that epoch's row of the history, which is
-    what the call returns. With `resume` it goes on after the last whole epoch, to the numbers of an unbroken run.
-    Raises TrainingError where `out` holds another run, the loss is no number or memory runs out.
+    `settings.held_out` may divide the data otherwise; `views` are what a student's teachers said. `tick` is called as
+    an epoch proceeds and `report` after every epoch with that epoch's row of the history, which is what the call
+    returns. With `resume` it goes on after the last whole epoch, on a CPU to the numbers of an unbroken run; with a
+    `limit` it stops after the epoch that leaves too little time for another. Raises TrainingError where `out` holds
+    another run, the loss is no number or memory runs out.
     """
     torch.manual_seed(settings.seed)
     torch.set_num_threads(machine.threads)
-    place = torch.device(machine.device)
-    run = resume_run(out, settings, machine) if resume else start_run(out, settings, machine)
-    learn = Loader(data["train"], place, settings.batch, settings.seed)
-    check = Loader(data["val"], place, settings.batch, settings.seed)
-    while len(run.history) < settings.epochs and not (settings.patience and run.waited >= settings.patience):
-        began, epoch = time.perf_counter(), len(run.history) + 1
-        loss, accuracy = _one_epoch(run, learn, settings, epoch, tick)
-        val_loss, val_accuracy = validate(run.average, check)
-        row = {
-            "epoch": epoch,
-            "loss": loss,
-            "accuracy": accuracy,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "learning_rate": run.optimiser.param_groups[0]["lr"],
-            "seconds": round(time.perf_counter() - began, 2),
-        }
-        run.history.append(row)
-        better = val_accuracy > run.best
-        run.best, run.waited = (val_accuracy, 0) if better else (run.best, run.waited + 1)
-        save(run, out, settings, keep=better or not settings.patience)
-        report(row)
-    _calibrate(out, check, settings)
+    torch.backends.cudnn.benchmark = True  # all batches are of one size, so that the search for a kernel pays
+    limit = limit or TimeLimit()
+    with enough_memory(settings):
+        learn, check = _loaders(data, settings, views, torch.device(machine.device))
+        run = resume_run(out, settings, machine) if resume else start_run(out, settings, machine)
+        more, saved = _goes_on(run, settings, limit), time.perf_counter()
+        while more:
+            row = _one_epoch(run, learn, check, settings, tick)
+            run.history.append(row)
+            better = row["val_accuracy"] > run.best
+            run.best, run.waited = (row["val_accuracy"], 0) if better else (run.best, run.waited + 1)
+            more = _goes_on(run, settings, limit)
+            keep = better or not settings.patience
+            waits = machine.device == "cuda" and time.perf_counter() - saved < SAVE
+            if not more or not waits or (better and settings.patience):
+                save(run, out, settings, keep)
+                saved = time.perf_counter()
+            report(row)
+        if not limit.over:
+            _finish(out, check, settings)
     return run.history
 
 
-def _one_epoch(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) -> tuple[float, float]:
+def _loaders(
+    data: dict[str, Split], settings: Settings, views: Views | None, device: torch.device
+) -> tuple[Loader, Loader]:
+    """What the run learns from and what it is checked on."""
+    learn, check = parts(data, settings)
+    checker = Loader(check, device, settings.batch, settings.seed)
+    if settings.views != (views.digest if views else ""):
+        raise TrainingError("this run learns from other views: give the file that it began with as --views")
+    if views is None:
+        return Loader(learn, device, settings.batch, settings.seed), checker
+    if not settings.votes:
+        raise TrainingError("teachers judge FER+ votes as well: train a student with --set votes=0.5")
+    return ViewLoader(learn, whole(data), views, device, settings.batch, settings.seed), checker
+
+
+def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
+    """Whether there is another epoch to train, and time for it."""
+    if len(run.history) >= settings.epochs or (settings.patience and run.waited >= settings.patience):
+        return False
+    return limit.allows(run.history[-1]["seconds"] if run.history else 0.0)
+
+
+def _one_epoch(run: Run, learn: Loader, check: Loader, settings: Settings, tick: Tick) -> dict[str, float]:
+    """The next row of the history."""
+    began, epoch = time.perf_counter(), len(run.history) + 1
+    loss, accuracy = _learn(run, learn, settings, epoch, tick)
+    val_loss, val_accuracy = validate(run.average, check)
+    if not math.isfinite(val_loss):
+        raise _no_number(settings, epoch)
+    return {
+        "epoch": epoch,
+        "loss": loss,
+        "accuracy": accuracy,
+        "val_loss": val_loss,
+        "val_accuracy": val_accuracy,
+        "learning_rate": run.optimiser.param_groups[0]["lr"],
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+
+
+def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) -> tuple[float, float]:
     """Mean loss and accuracy over the augmented faces of one epoch."""
-    torch.manual_seed(
-        settings.seed * 100_003 + epoch
-    )  # dropout and mixup: a resumed run draws what an unbroken one does
+    torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout, mixup: a resumed run draws what an unbroken one does
     run.model.train()
     steps = learn.steps(settings.oversample)
     if not steps:
         raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
-    total = correct = seen = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=learn.device)
+    correct = torch.zeros((), dtype=torch.int64, device=learn.device)
+    look = LOOK if learn.device.type == "cuda" else 1
     began = time.perf_counter()
     mix = settings.mixup if epoch <= 0.9 * settings.epochs else 0.0
     for step, batch in enumerate(learn.epoch(epoch, settings.augmentation, settings.oversample), 1):
@@ -83,56 +144,75 @@ def _one_epoch(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Ti
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done, settings)
         loss, logits = _loss(run.model, batch, settings, mix)
-        if not math.isfinite(loss.item()):
-            lower = f"{settings.learning_rate / 10:g}"
-            raise TrainingError(f"the loss is no number in epoch {epoch}: start again with --set learning_rate={lower}")
+        total += loss.detach()
+        correct += (logits[:, :OFFICIAL].argmax(1) == batch.labels).sum()
+        if step % look == 0 or step == steps:
+            mean = total.item() / step
+            if not math.isfinite(mean):
+                raise _no_number(settings, epoch)
+            tick(epoch, step, steps, mean, step * settings.batch / (time.perf_counter() - began))
         run.optimiser.zero_grad()
         loss.backward()
         run.optimiser.step()
         _follow(run.average, run.model, settings.ema, (epoch - 1) * steps + step)
-        total += loss.item()
-        correct += float((logits[:, :OFFICIAL].argmax(1) == batch.labels).sum())
-        seen += len(batch.labels)
-        tick(epoch, step, steps, total / step, seen / (time.perf_counter() - began))
-    return total / steps, correct / seen
+    return total.item() / steps, correct.item() / (steps * settings.batch)
+
+
+def _no_number(settings: Settings, epoch: int) -> TrainingError:
+    lower = f"{settings.learning_rate / 10:g}"
+    return TrainingError(f"the loss is no number in epoch {epoch}: start again with --set learning_rate={lower}")
 
 
 def _loss(model: nn.Module, batch: Batch, settings: Settings, mix: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy on the official labels, plus the weighted divergence from the FER+ votes where there are any."""
+    """Cross-entropy on the official labels, the weighted divergence from the FER+ votes, and that from teachers."""
     share, other = 1.0, None
     faces = batch.faces.to(memory_format=torch.channels_last)
     if mix:
         share = float(torch.distributions.Beta(mix, mix).sample())
-        other = torch.randperm(len(faces)).to(faces.device)
+        other = torch.randperm(len(faces)).to(faces.device, non_blocking=True)
         faces = share * faces + (1 - share) * faces[other]
-    logits = model(faces)
+    with half(faces.device):
+        logits = model(faces)
+    logits = logits.float()
 
-    def against(labels: Tensor, votes: Tensor) -> Tensor:
+    def against(labels: Tensor, votes: Tensor, teachers: Tensor | None) -> Tensor:
         loss = F.cross_entropy(logits[:, :OFFICIAL], labels, label_smoothing=settings.smoothing)
         if settings.votes:
             loss = loss + settings.votes * -(votes * logits[:, OFFICIAL:].log_softmax(1)).sum(1).mean()
+        if teachers is not None:
+            official, ferplus = distance(logits, teachers, settings.temperature)
+            loss = (1 - settings.distil) * loss + settings.distil * (official + settings.votes * ferplus)
         return loss
 
-    loss = against(batch.labels, batch.votes)
+    loss = against(batch.labels, batch.votes, batch.teachers)
     if other is not None:
-        loss = share * loss + (1 - share) * against(batch.labels[other], batch.votes[other])
+        theirs = None if batch.teachers is None else batch.teachers[other]
+        loss = share * loss + (1 - share) * against(batch.labels[other], batch.votes[other], theirs)
     return loss, logits.detach()
+
+
+def half(device: torch.device) -> torch.autocast:
+    """On a GPU bfloat16, which halves the memory traffic and needs no scaling of the loss; on a CPU nothing changes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
     """Loss and accuracy of the official head on faces as they are."""
     model.eval()
     loss = correct = 0.0
-    with torch.inference_mode():
+    with torch.inference_mode(), half(check.device):
         for batch in check.in_order():
-            logits = model(batch.faces.to(memory_format=torch.channels_last))[:, :OFFICIAL]
+            logits = model(batch.faces.to(memory_format=torch.channels_last))[:, :OFFICIAL].float()
             loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
             correct += float((logits.argmax(1) == batch.labels).sum())
     return loss / len(check.images), correct / len(check.images)
 
 
-def _calibrate(out: Path, check: Loader, settings: Settings) -> None:
-    """Put a temperature for each head beside the kept weights (Guo et al. 2017, arXiv:1706.04599, section 4.2)."""
+def _finish(out: Path, check: Loader, settings: Settings) -> None:
+    """Put a temperature for each head beside the kept weights (Guo et al. 2017, arXiv:1706.04599, section 4.2).
+
+    The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.
+    """
     saved = load_checkpoint(out / WEIGHTS)
     model = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
     model.load_state_dict(saved["model"])
@@ -142,6 +222,12 @@ def _calibrate(out: Path, check: Loader, settings: Settings) -> None:
     official = F.one_hot(check.labels.cpu(), OFFICIAL).float()
     heads = [(logits[:, :OFFICIAL], official), (logits[:, OFFICIAL:], check.votes.cpu())]
     write(out / WEIGHTS, {**saved, "temperatures": [temperature(*head) for head in heads if head[0].shape[1]]})
+    everything = torch.arange(len(check.images), device=check.device)
+    averaged = both_ways(model, check.images, everything).cpu().numpy()
+    buffer = io.BytesIO()
+    np.savez(buffer, rows=check.source, labels=check.labels.cpu().numpy().astype(np.uint8), logits=averaged)
+    with WholeFile(out / HELD_OUT, "wb") as file:
+        file.write(buffer.getvalue())
 
 
 def temperature(logits: Tensor, targets: Tensor) -> float:
@@ -162,7 +248,8 @@ def _follow(average: nn.Module, model: nn.Module, decay: float, step: int) -> No
     """Move the average towards the model; in the first steps faster, so that it forgets the random start."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
-        for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        for mean, value in zip(average.buffers(), model.buffers(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, weight)
             else:

@@ -1,0 +1,250 @@
+"""Views: what teachers say of every training image under seeded changes, stored so that students need no teachers.
+
+A view is all training images, each changed in its own way. The changes are drawn from the view's number alone, so that
+a student sees the very picture that its teachers judged ("consistent teaching": Beyer et al. 2022, arXiv:2106.05237),
+and what they said is one byte a logit: 32 views of 28,000 images take 13 MB before compression.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from mien.data.prepare import Split
+from mien.errors import TrainingError
+from mien.files import WholeFile
+from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.folds import parts, whole
+from mien.learn.loader import Batch, Loader, augmented
+from mien.learn.model import FERPLUS, OFFICIAL, build
+from mien.learn.settings import Augmentation, settings_from
+
+LOGITS = OFFICIAL + FERPLUS
+CHUNK = 500  # faces changed together; a view depends on it, so that another number makes older files useless
+STEP = 1 / 16  # of a logit in a byte, counted down from the highest of its head: 16 below it is one in ten million
+TOLERANCE = 0.005  # between mean grays of the same faces changed here and where the views were judged: a gray or so
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Views:
+    """What teachers said: `logits` (views, n, 15) uint8, in `STEP`s below the highest logit of the head.
+
+    `rows` (n,) int32 are the images' rows in the source, rising, `marks` (n,) uint32 the checksums of their pixels;
+    `grays` (CHUNK,) float32 the mean grays of the first faces of view 0, by which another random generator shows.
+    """
+
+    rows: NDArray[np.int32]
+    marks: NDArray[np.uint32]
+    grays: NDArray[np.float32]
+    logits: NDArray[np.uint8]
+    seed: int
+    augmentation: Augmentation
+    teachers: list[str]
+
+    @property
+    def digest(self) -> str:
+        """Names these views in the settings of a student."""
+        return hashlib.sha256(self.logits.tobytes()).hexdigest()[:16]
+
+
+def view(images: Tensor, number: int, seed: int, augmentation: Augmentation) -> Tensor:
+    """The view `number` of all `images` (n, 48, 48) uint8, in the same form, where they are."""
+    chance = Generator().manual_seed(seed * 100_003 + number)
+    changed = [augmented(faces[:, None].float() / 255, augmentation, chance) for faces in images.split(CHUNK)]
+    return (torch.cat(changed)[:, 0] * 255).round().clamp(0, 255).byte()
+
+
+# --- Teachers --------------------------------------------------------------------------------------------------------
+
+
+class Teacher(NamedTuple):
+    """A trained network and the places, among all training images, of those that it did not learn from."""
+
+    net: nn.Module
+    unseen: Tensor
+
+
+def judge(
+    data: dict[str, Split],
+    runs: Sequence[Path],
+    augmentation: Augmentation,
+    *,
+    machine: Machine,
+    count: int = 32,
+    seed: int = 0,
+    everyone: bool = False,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Views:
+    """Let the networks of `runs` judge `count` views of all training images, each view and its mirror image.
+
+    An image gets the mean logits of the teachers that did not learn from it, since the others remember its label,
+    noise included; where there is none, and with `everyone` always, the mean of all. `tick` is called after each view.
+    """
+    torch.set_num_threads(machine.threads)
+    device, pool = torch.device(machine.device), whole(data)
+    images = torch.from_numpy(pool.images).to(device)
+    teachers = [_teacher(run, data, pool, device) for run in runs]
+    places = [teacher.unseen for teacher in teachers]
+    judged = torch.zeros(len(images), dtype=torch.bool, device=device)
+    judged[torch.cat(places)] = not everyone
+    rest = (~judged).nonzero().flatten()
+    if len(rest):
+        places = [torch.cat([unseen[judged[unseen]], rest]) for unseen in places]
+    votes = torch.bincount(torch.cat(places), minlength=len(images))[:, None]
+    said = np.empty((count, len(images), LOGITS), np.uint8)
+    for number in range(count):
+        faces = view(images, number, seed, augmentation)
+        total = torch.zeros(len(images), LOGITS, device=device)
+        for teacher, mine in zip(teachers, places, strict=True):
+            total[mine] += both_ways(teacher.net, faces, mine)
+        said[number] = packed(total / votes).cpu().numpy()
+        tick(number + 1)
+    grays = mean_grays(images, seed, augmentation)
+    names = [run.name for run in runs]
+    return Views(pool.rows, marks_of(pool), grays, said, seed, augmentation, names)
+
+
+def _teacher(run: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
+    saved = load_checkpoint(run / WEIGHTS)
+    settings = settings_from(saved["settings"])
+    if not settings.votes:
+        raise TrainingError(f"{run} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
+    net = build(settings.network, votes=True, dropout=settings.dropout)
+    try:
+        net.load_state_dict(saved["model"])
+    except (KeyError, RuntimeError):
+        raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
+    unseen = np.flatnonzero(np.isin(pool.rows, parts(data, settings)[1].rows))
+    return Teacher(net.to(device).eval(), torch.from_numpy(unseen).to(device))
+
+
+def both_ways(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:
+    """The mean logits (rows, 15) for some of the `faces` (n, 48, 48) uint8 and their mirror images."""
+    said = []
+    with torch.inference_mode():
+        for part in rows.split(CHUNK):
+            x = (faces[part, None].float() / 255).to(memory_format=torch.channels_last)
+            said.append((net(x) + net(x.flip(3))) / 2)
+    return torch.cat(said)
+
+
+def packed(logits: Tensor) -> Tensor:
+    """(n, 15) logits → bytes."""
+    below = [head.amax(1, keepdim=True) - head for head in logits.split((OFFICIAL, FERPLUS), 1)]
+    return (torch.cat(below, 1) / STEP).round().clamp(0, 255).byte()
+
+
+def unpacked(steps: Tensor) -> Tensor:
+    """(n, 15) bytes → logits, the highest of each head 0."""
+    return steps.float() * -STEP
+
+
+def marks_of(split: Split) -> NDArray[np.uint32]:
+    """A checksum (n,) for each image's pixels."""
+    return np.array([zlib.crc32(image.tobytes()) for image in split.images], np.uint32)
+
+
+def mean_grays(images: Tensor, seed: int, augmentation: Augmentation) -> NDArray[np.float32]:
+    """The mean gray, in [0, 1], of the first faces of view 0."""
+    first = view(images[:CHUNK], 0, seed, augmentation)
+    return (first.float().mean((1, 2)) / 255).cpu().numpy()
+
+
+# --- The file --------------------------------------------------------------------------------------------------------
+
+ARRAYS = {"rows": np.int32, "marks": np.uint32, "grays": np.float32, "logits": np.uint8}
+
+
+def write_views(views: Views, path: Path) -> None:
+    """Write a file for `read_views`, whole or not at all."""
+    facts = {"seed": views.seed, "augmentation": asdict(views.augmentation), "teachers": views.teachers}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, facts=json.dumps(facts), **{key: getattr(views, key) for key in ARRAYS})
+    with WholeFile(path, "wb") as file:
+        file.write(buffer.getvalue())
+
+
+def read_views(path: Path) -> Views:
+    """Read what `write_views` wrote. Raises TrainingError where the file is broken or something else."""
+    try:
+        with np.load(path) as file:
+            arrays = {key: file[key] for key in ARRAYS}
+            facts = json.loads(str(file["facts"]))
+        augmentation = Augmentation(**facts.pop("augmentation"))
+        views = Views(**arrays, augmentation=augmentation, **facts)
+    except FileNotFoundError:
+        raise TrainingError(f"there is no {path}: write it with `mien distil-views`") from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise TrainingError(f"{path} cannot be read as views ({type(error).__name__}): is it truncated?") from None
+    fits = views.logits.shape[1:] == (len(views.rows), LOGITS) and len(views.logits) > 0
+    if not fits or any(getattr(views, key).dtype != kind for key, kind in ARRAYS.items()):
+        raise TrainingError(f"{path} holds no views: write it again with `mien distil-views`")
+    return views
+
+
+# --- Students --------------------------------------------------------------------------------------------------------
+
+
+class ViewLoader(Loader):
+    """The batches of a split as its views show it, another view each epoch, with what the teachers said of it."""
+
+    def __init__(self, split: Split, pool: Split, views: Views, device: torch.device, batch: int, seed: int) -> None:
+        super().__init__(split, device, batch, seed)
+        if not (np.array_equal(views.rows, pool.rows) and np.array_equal(views.marks, marks_of(pool))):
+            raise TrainingError("the views are of other images than these data: prepare them as the teachers had them")
+        self._pool = torch.from_numpy(pool.images).to(device)
+        grays = mean_grays(self._pool, views.seed, views.augmentation)
+        if grays.shape != views.grays.shape or np.abs(grays - views.grays).max() > TOLERANCE:
+            raise TrainingError(
+                "the views come out otherwise with this code: write them again with `mien distil-views`"
+            )
+        self._views = views
+        self._places = torch.from_numpy(np.searchsorted(pool.rows, split.rows)).to(device)
+
+    def epoch(self, number: int, augmentation: Augmentation, oversample: float) -> Iterator[Batch]:  # noqa: ARG002
+        """One epoch of one view, mirrored at random, which its teachers' judgement does not depend on."""
+        chance = self._chance(number)
+        which = (number - 1) % len(self._views.logits)
+        faces = view(self._pool, which, self._views.seed, self._views.augmentation)
+        said = unpacked(torch.from_numpy(self._views.logits[which]).to(self.device))
+        for rows in self._drawn(oversample, chance):
+            places = self._places[rows]
+            seen = faces[places, None].float() / 255
+            mirrored = (torch.rand(len(rows), generator=chance) < 0.5).to(self.device, non_blocking=True)
+            seen = torch.where(mirrored.view(-1, 1, 1, 1), seen.flip(3), seen)
+            yield Batch(seen, self.labels[rows], self.votes[rows], rows, said[places])
+
+
+def distance(logits: Tensor, teachers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """How far the student's official and FER+ heads are from their teachers' (Hinton et al. 2015, arXiv:1503.02531).
+
+    Divergences of the softened distributions, times the temperature squared, which keeps their gradients' size.
+    """
+    official, ferplus = (
+        F.kl_div(
+            (mine / temperature).log_softmax(1),
+            (theirs / temperature).log_softmax(1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        * temperature**2
+        for mine, theirs in zip(_heads(logits), _heads(teachers), strict=True)
+    )
+    return official, ferplus
+
+
+def _heads(logits: Tensor) -> tuple[Tensor, Tensor]:
+    return logits[:, :OFFICIAL], logits[:, OFFICIAL:]

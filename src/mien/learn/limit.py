@@ -1,0 +1,29 @@
+"""How long a command may take, where a machine is lent for minutes only."""
+
+from __future__ import annotations
+
+import math
+import time
+
+SPARE = 1.3  # what the next epoch may take, in epochs as long as the last: the clock of a shared machine varies
+
+
+class TimeLimit:
+    """So many minutes from now; without a number there is no limit. `over` once there was too little left."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self.began = time.perf_counter()
+        self.seconds = math.inf if minutes is None else 60 * minutes
+        self.over = False
+
+    def allows(self, seconds: float) -> bool:
+        """Whether something that took `seconds` the last time may be begun."""
+        self.over = time.perf_counter() - self.began + SPARE * seconds > self.seconds
+        return not self.over
+
+    @property
+    def left(self) -> float | None:
+        """The share of the time that is left, None where there is no limit."""
+        if math.isinf(self.seconds):
+            return None
+        return max(0.0, 1 - (time.perf_counter() - self.began) / self.seconds)
