@@ -101,22 +101,32 @@ class Detector:
 
     def _propose(self, image: Image) -> Floats:
         """Boxes (n, 4) that the proposal network takes for faces at some level of the pyramid, no two alike."""
-        levels = [
-            _distinct(_concatenate([self._propose_in(tile, corner, scale) for tile, corner in _tiles(level)]), 0.5)
-            for level, scale in _pyramid(image, self.min_face)
-        ]
-        return _distinct(_concatenate(levels), 0.7).boxes
+        levels = [_distinct(self._propose_at(level, scale), 0.5) for level, scale in _pyramid(image, self.min_face)]
+        if not levels:
+            return np.empty((0, 4), np.float32)
+        return _distinct(Candidates(*map(np.concatenate, zip(*levels, strict=True))), 0.7).boxes
 
-    def _propose_in(self, tile: Image, corner: tuple[int, int], scale: float) -> Candidates:
-        """The cells of a tile that may be faces, as boxes of the picture."""
-        verdicts = self._pnet.run(None, {"image": tile[None]})[0][0]
-        threshold = self.thresholds[0]
+    def _propose_at(self, level: Image, scale: float) -> Candidates:
+        """The cells of a level that may be faces, as boxes of the picture."""
+        verdicts, threshold = self._survey(level), self.thresholds[0]
         rows, columns = np.nonzero(verdicts[0] > np.log(threshold / (1 - threshold)))
         logits, offsets = verdicts[0, rows, columns], verdicts[1:, rows, columns].T
-        corners = np.stack([columns, rows], 1) * STRIDE + corner
+        corners = np.stack([columns, rows], 1) * STRIDE
         # The network learned to count pixels from 1 and the last one in: its cells are 1 to 12.
         boxes = (np.hstack([corners + 1, corners + CELL]) + offsets * (CELL - 1)) / scale
         return Candidates(_logistic(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
+
+    def _survey(self, level: Image) -> Floats:
+        """The proposal network's verdicts on all cells of a level, (5, rows, columns), taken tile by tile."""
+        rows, columns = ((side - CELL + 1) // STRIDE + 1 for side in level.shape[:2])
+        verdicts = np.empty((5, rows, columns), np.float32)
+        step = (TILE - CELL) // STRIDE + 1  # the cells of a tile, which overlap by what the next cell shares
+        for row in range(0, rows, step):
+            for column in range(0, columns, step):
+                y, x = row * STRIDE, column * STRIDE
+                tile = level[None, y : y + TILE, x : x + TILE]
+                verdicts[:, row : row + step, column : column + step] = self._pnet.run(None, {"image": tile})[0][0]
+        return verdicts
 
 
 def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
@@ -129,20 +139,6 @@ def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
             image = _shrink(image, image.shape[0] // 2, image.shape[1] // 2)
         yield _shrink(image, int(height * scale), int(width * scale)), scale
         scale *= FACTOR
-
-
-def _tiles(level: Image) -> Iterator[tuple[Image, tuple[int, int]]]:
-    """The level in tiles that overlap so that each of its cells lies in one of them, with x and y of their corners."""
-    step = TILE - CELL + STRIDE
-    height, width = (side - CELL + STRIDE for side in level.shape[:2])
-    for y in range(0, height, step):
-        for x in range(0, width, step):
-            yield level[y : y + TILE, x : x + TILE], (x, y)
-
-
-def _concatenate(parts: list[Candidates]) -> Candidates:
-    empty = Candidates(*(np.empty((0, *shape), np.float32) for shape in ((), (4,), (5, 2))))
-    return Candidates(*(np.concatenate(arrays) for arrays in zip(empty, *parts, strict=True)))
 
 
 def _shrink(image: Image, height: int, width: int) -> Image:
@@ -165,7 +161,7 @@ def _judge(net: ort.InferenceSession, image: Image, boxes: Floats) -> Candidates
         verdicts[start : start + BATCH] = net.run(None, {"image": patches[start : start + BATCH]})[0]
     sizes = boxes[:, 2:] - boxes[:, :2] + 1  # the last pixel belongs to the box
     better = boxes + verdicts[:, 1:5] * np.tile(sizes, 2)
-    points = verdicts[:, 5:].reshape(len(boxes), 2, -1).transpose(0, 2, 1)  # five x, then five y
+    points = verdicts[:, 5:].reshape(len(boxes), 2, (values - 5) // 2).transpose(0, 2, 1)  # five x, then five y
     return Candidates(_logistic(verdicts[:, 0]), better, points * sizes[:, None] + boxes[:, None, :2] - 1)
 
 
