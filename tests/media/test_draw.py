@@ -59,7 +59,7 @@ def test_a_label_stands_on_its_box_where_there_is_room() -> None:
 @pytest.mark.parametrize("box", [(-30, -30, 60, 60), (350, -10, 430, 80), (0, 0, 400, 300), (-10, 250, 30, 330)])
 def test_a_label_stays_whole_at_every_edge(box: tuple[float, ...]) -> None:
     patch = label("surprise 100%", text_size(GRAY, floats(*box)), (0, 0, 0))
-    x, y = place(patch, floats(*box), GRAY, [floats(*box)])
+    x, y = place(patch, floats(*box), GRAY, [floats(*box)], [])
     assert 0 <= x <= 400 - patch.shape[1]
     assert 0 <= y <= 300 - patch.shape[0]
 
@@ -73,11 +73,10 @@ def test_a_label_moves_inside_a_face_that_fills_the_picture() -> None:
 def test_labels_hide_neither_each_other_nor_the_faces_beside_them() -> None:
     faces = [floats(x, y, x + 40, y + 50) for x in (20, 75, 130, 185) for y in (60, 160)]
     patch = label("surprise 100%", 11, (0, 0, 0))
-    taken = list(faces)
+    labels: list[np.ndarray] = []
     for face in faces:
-        x, y = place(patch, face, GRAY, taken)
-        taken.append(floats(x, y, x + patch.shape[1], y + patch.shape[0]))
-    labels = taken[len(faces) :]
+        x, y = place(patch, face, GRAY, faces, labels)
+        labels.append(floats(x, y, x + patch.shape[1], y + patch.shape[0]))
     assert all(overlap(one[None], other[None]) == 0 for one, other in combinations(labels, 2))
     assert all(overlap(one[None], face[None]) == 0 for one in labels for face in faces)
 

@@ -22,16 +22,16 @@ SMALLEST_TEXT = 11
 def annotate(image: Image, readings: Sequence[Reading]) -> Image:
     """Return a copy of RGB bytes, (height, width, 3), with the boxes and labels of the readings."""
     drawn = image.copy()
-    taken = [reading.face.box.round() for reading in readings]
+    faces, labels = [reading.face.box.round() for reading in readings], list[Floats]()
     for reading in readings:
         outline(drawn, reading.face.box, _colour(reading), 1 + text_size(image, reading.face.box) // 8)
     for reading in readings:  # after all the boxes, whose lines would cross the labels
         box = reading.face.box
         patch = label(f"{reading.emotion} {reading.probability:.0%}", text_size(image, box), _colour(reading))
-        x, y = place(patch, box, image, taken)
+        x, y = place(patch, box, image, faces, labels)
         part = drawn[y : y + patch.shape[0], x : x + patch.shape[1]]
         part[:] = patch[: part.shape[0], : part.shape[1]]  # a picture may be smaller than its label
-        taken.append(_box(x, y, patch))
+        labels.append(_box(x, y, patch))
     return drawn
 
 
@@ -68,20 +68,23 @@ def outline(image: Image, box: Floats, colour: Colour, thickness: int) -> None:
     inside[:, :thickness] = inside[:, -thickness:] = colour
 
 
-def place(patch: Image, box: Floats, image: Image, taken: Sequence[Floats]) -> tuple[int, int]:
-    """Return x, y of the top left corner of a label: above its box, or where it hides least of what is taken.
+def place(
+    patch: Image, box: Floats, image: Image, faces: Sequence[Floats], labels: Sequence[Floats]
+) -> tuple[int, int]:
+    """Return x, y of the top left corner of a label: above its box, or where it hides least, within the frame.
 
-    `taken` are the boxes of faces and of labels that are already there; the label itself stays within the frame.
+    `faces` and `labels` are the boxes of those that are drawn already.
     """
     (high, wide), (height, width) = patch.shape[:2], image.shape[:2]
     x1, y1, x2, y2 = box.round()
     spots = [(x1, y1 - high), (x2 - wide, y1 - high), (x1, y2), (x2 - wide, y2), (x2, y1), (x1 - wide, y1), (x1, y1)]
     corners = np.array(spots).clip(0, (max(width - wide, 0), max(height - high, 0))).astype(int)
-    others = np.stack(taken)
+    others = np.stack([*faces, *labels])
     low = np.maximum(corners[:, None], others[:, :2])
     top = np.minimum(corners[:, None] + (wide, high), others[:, 2:])
-    hidden = (top - low).clip(0).prod(-1).sum(-1)
-    x, y = corners[hidden.argmin()]  # of equals the first
+    hidden = (top - low).clip(0).prod(-1)
+    hidden[:, len(faces) :] *= 10  # a face is known by half of it, a label is not
+    x, y = corners[hidden.sum(1).argmin()]  # of equals the first
     return int(x), int(y)
 
 
