@@ -1,0 +1,230 @@
+"""A run learns, gives the same numbers again, and survives being stopped at any point."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mien.data.prepare import Split
+from mien.errors import TrainingError
+from mien.learn.checkpoint import CHECKPOINT, HISTORY, SETTINGS, WEIGHTS, Machine, load_checkpoint
+from mien.learn.settings import Settings
+from mien.learn.train import temperature, train
+
+Data = dict[str, Split]
+History = list[dict[str, float]]
+
+KILLED_IN_EPOCH_3 = """
+import json, os, signal, sys, torch
+from pathlib import Path
+from mien.data.prepare import load
+from mien.learn.checkpoint import Machine
+from mien.learn.settings import settings_from
+from mien.learn.train import train
+folder, out = map(Path, sys.argv[1:])
+settings = settings_from(json.loads((folder / "settings.json").read_text()))
+def tick(epoch, step, *_):
+    if (epoch, step) == (3, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+train({name: load(folder, name) for name in ("train", "val")}, out, settings, machine=Machine(), tick=tick)
+"""
+
+
+def timeless(history: History) -> History:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = load_checkpoint(out / WEIGHTS)["model"]
+    return found
+
+
+def refused(data: Data, out: Path, settings: Settings, resume: bool = False) -> str:
+    with pytest.raises(TrainingError) as error:
+        train(data, out, settings, machine=Machine(), resume=resume)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def unbroken(data: Data, quick: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("train") / "run"
+    train(data, out, quick, machine=Machine())
+    return out
+
+
+@pytest.fixture(scope="module")
+def stopped(data: Data, quick: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that may take 40 epochs and stops after three without a better one."""
+    out = tmp_path_factory.mktemp("train") / "run"
+    train(data, out, replace(quick, epochs=40, patience=3), machine=Machine())
+    return out
+
+
+def history(out: Path) -> History:
+    rows: History = load_checkpoint(out / CHECKPOINT)["history"]
+    return rows
+
+
+# --- Learning --------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_learns_what_is_easy(stopped: Path) -> None:
+    rows = history(stopped)
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert rows[-1]["loss"] < rows[0]["loss"] / 2
+    assert max(row["val_accuracy"] for row in rows) > 0.7  # chance is 0.14
+
+
+def test_both_heads_learn(run: Path) -> None:
+    rows = history(run)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["val_accuracy"] > 0.5
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
+) -> None:
+    same = train(data, tmp_path / "same", quick, machine=Machine())
+    assert timeless(same) == timeless(history(unbroken))
+    assert all(
+        torch.equal(a, b) for a, b in zip(*map(dict.values, map(weights, (tmp_path / "same", unbroken))), strict=True)
+    )
+    other = train(data, tmp_path / "other", replace(quick, seed=1, epochs=1), machine=Machine())
+    assert other[0]["loss"] != same[0]["loss"]
+
+
+def test_a_run_leaves_its_settings_and_its_history(unbroken: Path, quick: Settings) -> None:
+    saved = json.loads((unbroken / SETTINGS).read_text())
+    assert saved.pop("machine") == asdict(Machine())
+    assert saved == asdict(quick)
+    with (unbroken / HISTORY).open(newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == history(unbroken)
+
+
+def test_early_stopping_stops_and_keeps_the_best(stopped: Path) -> None:
+    accuracies = [row["val_accuracy"] for row in history(stopped)]
+    assert len(accuracies) < 40
+    best = accuracies.index(max(accuracies))
+    assert best == len(accuracies) - 1 - 3
+    assert load_checkpoint(stopped / WEIGHTS)["epoch"]["epoch"] == best + 1
+
+
+def test_without_patience_the_last_epoch_is_kept(data: Data, quick: Settings, tmp_path: Path) -> None:
+    rows = train(data, tmp_path, replace(quick, epochs=2, patience=0), machine=Machine())
+    assert load_checkpoint(tmp_path / WEIGHTS)["epoch"] == rows[-1]
+
+
+@pytest.mark.parametrize("sought", [0.5, 1.0, 2.5])
+def test_the_temperature_that_logits_were_given_is_found(sought: float) -> None:
+    wanted = torch.randn(500, 7, generator=torch.Generator().manual_seed(0)).softmax(1)
+    assert temperature(wanted.log() * sought, wanted) == pytest.approx(sought, rel=0.011)
+
+
+# --- Stopping and going on -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_goes_on_to_the_numbers_of_an_unbroken_one(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
+) -> None:
+    for name, split in data.items():
+        for field in fields(split):
+            if (array := getattr(split, field.name)) is not None:
+                np.save(tmp_path / f"{name}_{field.name}.npy", array)
+    (tmp_path / "settings.json").write_text(json.dumps(asdict(quick)))
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED_IN_EPOCH_3, str(tmp_path), str(out)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(history(out)) == 2
+    went_on: list[float] = []
+    rows = train(data, out, quick, machine=Machine(), resume=True, report=lambda row: went_on.append(row["epoch"]))
+    assert went_on == [3]
+    assert timeless(rows) == timeless(history(unbroken))
+    assert all(torch.equal(a, b) for a, b in zip(weights(out).values(), weights(unbroken).values(), strict=True))
+
+
+def test_ctrl_c_keeps_every_whole_epoch(data: Data, quick: Settings, tmp_path: Path) -> None:
+    def stop(epoch: int, *_: Any) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path, quick, machine=Machine(), tick=stop)
+    assert len(history(tmp_path)) == 1
+    assert weights(tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(data: Data, quick: Settings, unbroken: Path) -> None:
+    before = history(unbroken), weights(unbroken)
+    assert train(data, unbroken, quick, machine=Machine(), resume=True) == before[0]
+    assert all(torch.equal(a, b) for a, b in zip(weights(unbroken).values(), before[1].values(), strict=True))
+
+
+def test_to_resume_what_has_not_begun_begins_it(data: Data, quick: Settings, tmp_path: Path) -> None:
+    assert len(train(data, tmp_path / "run", replace(quick, epochs=1), machine=Machine(), resume=True)) == 1
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(data: Data, quick: Settings, unbroken: Path) -> None:
+    assert "holds a run: go on with --resume" in refused(data, unbroken, quick)
+
+
+def test_other_settings_are_refused_by_name(data: Data, quick: Settings, unbroken: Path) -> None:
+    message = refused(data, unbroken, replace(quick, batch=14, dropout=0.5), resume=True)
+    assert "trained with other settings (batch, dropout)" in message
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "something else"])
+def test_a_broken_checkpoint_is_refused(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / CHECKPOINT
+    if damage == "something else":
+        torch.save([1, 2, 3], path)
+    else:
+        whole = (unbroken / CHECKPOINT).read_bytes()
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage])
+    message = refused(data, tmp_path, quick, resume=True)
+    assert str(path) in message
+    assert ("not a checkpoint" if damage == "something else" else "is it truncated?") in message
+
+
+def test_a_loss_that_is_no_number_is_refused_and_says_what_to_set(data: Data, quick: Settings, tmp_path: Path) -> None:
+    message = refused(data, tmp_path, replace(quick, optimiser="sgd", learning_rate=1e30))
+    assert "the loss is no number in epoch 1" in message
+    assert "--set learning_rate=1e+29" in message
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_loss_that_becomes_no_number_leaves_the_last_checkpoint(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
+) -> None:
+    saved = load_checkpoint(unbroken / CHECKPOINT)
+    saved["history"] = saved["history"][:2]
+    for weight in saved["model"].values():
+        weight.mul_(float("nan") if weight.is_floating_point() else 1)
+    torch.save(saved, tmp_path / CHECKPOINT)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    assert "the loss is no number in epoch 3" in refused(data, tmp_path, quick, resume=True)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_too_few_images_and_unknown_names_are_refused(data: Data, quick: Settings, tmp_path: Path) -> None:
+    assert "fewer training images than a batch of 128" in refused(data, tmp_path / "a", replace(quick, batch=128))
+    assert "choose adam or sgd" in refused(data, tmp_path / "b", replace(quick, optimiser="lion"))
+    assert "there is no network 'vit'" in refused(data, tmp_path / "c", replace(quick, network="vit"))
