@@ -88,3 +88,32 @@ def read(
 
 
 training.add_to(app)
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(help="A video file, a URL, or the number or device of a camera.")] = "0",
+    camera: Annotated[int | None, typer.Option(min=0, help="A camera by its number, in place of SOURCE.")] = None,
+    window: Annotated[bool, typer.Option(help="Show a window: q ends, space pauses, s snapshot, r record.")] = True,
+    csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face in each frame.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face in each frame.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write the same rows as Parquet.")] = None,
+    counts: Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")] = None,
+    video_out: Annotated[Path | None, typer.Option(help="Write the annotated video, with its sound.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw a timeline of each person's emotions.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Read every N-th frame.")] = 1,
+    fps: Annotated[float | None, typer.Option(min=0.001, help="Read at most so many frames a second.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a stream may be silent.")] = 10,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a file where a run was stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    min_face: Annotated[float, typer.Option(min=12, help="Side of the smallest face looked for, in pixels.")] = 40,
+    model: Annotated[
+        Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
+    ] = None,
+) -> int:
+    """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
+    from mien.apps.watching import Options, Outputs, watch_source
+
+    outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, resume)
+    options = Options(every, fps, timeout, model, min_face)
+    return watch_source(source if camera is None else str(camera), outputs, options)

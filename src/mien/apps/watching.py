@@ -1,0 +1,269 @@
+"""The command `watch`, and `read` for videos: a stream through the pipeline into every output, until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mien.apps.checkpoint import Checkpoints, after, checkpoint_of, fingerprint, same_place
+from mien.apps.stopping import Stop
+from mien.apps.terminal import printable, say
+from mien.errors import MienError, OutputError
+from mien.files import STANDARD_OUTPUT, check_distinct
+from mien.media.footage import Journal, Source
+from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_json, part_of
+from mien.media.recording import Recording
+from mien.media.sinks import Counts, Sink
+from mien.media.summary import Summary, Timeline
+from mien.media.video import VideoFile, open_source
+from mien.media.window import Window
+from mien.see.face import Frame
+from mien.see.pipeline import Pipeline, open_pipeline
+from mien.see.track import Tracker
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is asked for besides the summary: files by their names, None for those that are not."""
+
+    csv: Path | None = None
+    json: Path | None = None
+    parquet: Path | None = None
+    counts: Path | None = None
+    video: Path | None = None
+    plot: Path | None = None
+    window: bool = False
+    force: bool = False  # write over files that are there
+    resume: bool = False  # go on where a killed run stopped
+
+    def files(self) -> list[Path]:
+        """List the files that are asked for."""
+        asked = (self.csv, self.json, self.parquet, self.counts, self.video, self.plot)
+        return [path for path in asked if path]
+
+    def tables(self) -> list[Path]:
+        """List those that a killed run can go on with."""
+        return [path for path in (self.csv, self.json) if path and path != STANDARD_OUTPUT]
+
+    def check(self, source: str) -> None:
+        """Raise OutputError for an output that is there, is the source or another output, or cannot be resumed."""
+        check_distinct([Path(source)], self.files())
+        if self.resume:
+            lost = [name for name in ("parquet", "video", "plot") if getattr(self, name)]
+            if lost or not self.tables():
+                raise OutputError("--resume goes on with --csv, --json and --counts: ask for these alone")
+        for path in [] if self.force else self.files():
+            if self.resume and checkpoint_of(self.tables()).exists():
+                continue
+            if path != STANDARD_OUTPUT and path.exists():
+                raise OutputError(f"{path} is there already: use --force to write over it, or another name")
+            if not self.resume and path in self.tables() and part_of(path).exists():
+                raise OutputError(f"{path} was begun by a run that was killed: --resume goes on, --force starts anew")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a stream is read; what is None is left to the packaged model and the source."""
+
+    every: int = 1  # of so many frames one is read
+    fps: float | None = None  # frames a second that are read, at most
+    timeout: float = 10.0  # seconds that a stream may be silent
+    model: Path | None = None  # an ONNX file that `mien export` wrote
+    min_face: float = 40.0  # side in pixels of the smallest face that is looked for
+
+    def open_pipeline(self) -> Pipeline:
+        """Load the networks. Raises ModelError."""
+        return open_pipeline(self.model, min_face=self.min_face, track=Tracker())
+
+
+def watch_source(source: str, outputs: Outputs, options: Options) -> int:
+    """Watch a source until it ends, `q` is pressed or a signal comes, and return the exit code.
+
+    What cannot be written is known before anything is loaded or read. However the stream ends, every output is whole;
+    what ended it is raised then.
+    """
+    outputs.check(source)
+    with Stop() as stop, ExitStack() as stack:
+        window = stack.enter_context(Window(f"Mien – {printable(source)}")) if outputs.window else None
+        ended = (lambda: stop() or window.poll()) if window else stop
+        opened = open_source(source, every=options.every, fps=options.fps, timeout=options.timeout, stop=ended)
+        if window:
+            window.paced = not opened.live
+        run = Run(opened, outputs, options, window)
+        problem = run.through(options.open_pipeline(), ended)
+        run.report()
+    if problem:
+        raise problem
+    return stop.code
+
+
+class Run:
+    """One stream on its way through the pipeline into its outputs."""
+
+    def __init__(self, source: Source, outputs: Outputs, options: Options, window: Window | None) -> None:
+        self.source, self.outputs, self.window = source, outputs, window
+        self.counts = Counts(outputs.counts) if outputs.counts else None
+        self.summary = Summary()
+        self.tables: dict[Path, GrowingRows] = {}
+        self.index = -1  # the last frame that a killed run had read
+        self.checkpoints: Checkpoints | None = None
+        if isinstance(source, VideoFile) and outputs.tables() and source.address.startswith("file:"):
+            places = sorted(map(same_place, [*outputs.tables(), *filter(None, [outputs.counts])]))
+            settings = {"video": fingerprint(Path(source.name)), "outputs": places}
+            settings |= {name: str(value) for name, value in asdict(options).items()}
+            self.checkpoints = Checkpoints(checkpoint_of(outputs.tables()), settings)
+
+    def through(self, pipeline: Pipeline, ended: Callable[[], bool]) -> Exception | None:
+        """Read the stream to its end; return what ended it before, if any outputs were kept nevertheless."""
+        problem: Exception | None = None
+        stopped = False
+        pipeline, sizes = self._resumed(pipeline)
+        with ExitStack() as stack:
+            sinks = [*self._sinks(sizes)]  # all are checked, then opened
+            for sink in sinks:
+                stack.enter_context(sink)
+            progress = stack.enter_context(self._progress())
+            walk = stack.enter_context(closing(iter(self.source)))  # type: ignore[type-var]
+            results = stack.enter_context(closing(pipeline(after(walk, self.index))))  # type: ignore[type-var]
+            try:
+                for frame, readings in results:
+                    for sink in sinks:
+                        sink.write(frame, readings)
+                    progress.write(frame)
+                    stopped = ended()
+                    self._mark(frame, pipeline, stopped)
+                    if stopped:
+                        break
+            except (MienError, BrokenPipeError) as error:  # a lost stream, a full disk, a reader that has enough
+                if not self.summary.frames:
+                    raise
+                problem = error
+        if self.checkpoints and not stopped and not problem:
+            self.checkpoints.remove()
+        return problem
+
+    def _sinks(self, sizes: dict[str, int]) -> Iterator[Sink]:
+        """Yield the sinks for what is asked for."""
+        outputs = self.outputs
+        for path, growing in ((outputs.csv, growing_csv), (outputs.json, growing_json)):
+            if path:
+                self.tables[path] = growing(path, begin_at=sizes.get(same_place(path)))
+                yield self.tables[path]
+        if outputs.parquet:
+            yield ParquetRows(outputs.parquet)
+        if self.counts:
+            yield self.counts
+        if outputs.video:
+            yield Recording(outputs.video, self.source.address if isinstance(self.source, VideoFile) else None)
+        if outputs.plot:
+            yield Timeline(outputs.plot)
+        yield self.summary
+        if self.window:
+            yield Shown(self.window)
+
+    def _resumed(self, pipeline: Pipeline) -> tuple[Pipeline, dict[str, int]]:
+        """Return the pipeline, and the size of each table, as a killed run left them."""
+        if not self.outputs.resume:
+            return pipeline, {}
+        if not self.checkpoints:
+            raise OutputError("--resume goes on with a video file: leave it out")
+        found = self.checkpoints.load(pipeline)
+        if found is None:  # nothing was read by then
+            return pipeline, {}
+        detect, track = found.steps
+        self.index = found.index
+        counts, self.summary = found.sums
+        if self.counts:
+            self.counts.counts = counts
+        return replace(pipeline, detect=detect, track=track), found.sizes
+
+    def _mark(self, frame: Frame, pipeline: Pipeline, stopped: bool) -> None:
+        """Write a checkpoint when it is time, and when the stream is left before its end."""
+        if self.checkpoints and (stopped or self.checkpoints.due()):
+            sizes = {same_place(path): table.size for path, table in self.tables.items()}
+            self.checkpoints.write(frame, sizes, pipeline, [self.counts and self.counts.counts, self.summary])
+
+    def _progress(self) -> Bar:
+        return Bar(self.source.duration if not self.window else None)
+
+    def report(self) -> None:
+        """Print who was seen, and what went wrong on the way."""
+        if STANDARD_OUTPUT not in self.outputs.files():
+            print_summary(self.summary)
+        for line in troubles(self.source.journal):
+            say(line)
+
+
+class Shown:
+    """A window that is open already, as a sink."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.write = window.write
+
+    def __enter__(self) -> Shown:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the window to whom it belongs."""
+
+
+class Bar:
+    """How far a file is read, how fast, and the time left; only on a terminal, and where the length is known."""
+
+    def __init__(self, duration: float | None) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.fields[rate]} frames/s"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=console, transient=True, disable=not (duration and console.is_terminal))
+        self.task = self.bar.add_task("reading", total=duration, rate="–")
+        self.frames = 0
+
+    def __enter__(self) -> Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def write(self, frame: Frame) -> None:
+        """Move on by one frame."""
+        if self.bar.disable:
+            return
+        self.frames += 1
+        elapsed = self.bar.tasks[0].elapsed or 0.0
+        self.bar.update(self.task, completed=frame.time, rate=f"{self.frames / elapsed:.0f}" if elapsed else "–")
+
+
+def print_summary(summary: Summary) -> None:
+    """Print a table of the people, seconds in view and share of each emotion, and a line under it."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for column in ("person", "in view", "emotions"):
+        table.add_column(column)
+    for person, presence in sorted(summary.people.items(), key=lambda item: item[0] or 0):
+        shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
+        table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
+    if summary.people:
+        Console().print(table)
+    people = sum(person is not None for person in summary.people)
+    frames = f"{summary.frames} frame{'s' * (summary.frames != 1)}"
+    faces = sum(presence.emotions.total() for presence in summary.people.values())
+    who = f"{people} {'person' if people == 1 else 'people'}, " if people else ""
+    print(f"{frames}, {who}{faces} face{'s' * (faces != 1)}" if faces else f"{frames}, no face found")
+
+
+def troubles(journal: Journal) -> Sequence[str]:
+    """Return a line for each kind of thing that went wrong while a source was read."""
+    lost = sum(back - gone for gone, back in journal.gaps)
+    lines = {
+        f"{journal.corrupt} corrupt packets or pictures were skipped": journal.corrupt,
+        f"the source was lost and reconnected {journal.reconnects} times, for {lost:.1f} seconds": journal.reconnects,
+        f"the file ends {journal.missing:.0f} seconds before the length that it states": journal.missing > 1,
+    }
+    return [line for line, happened in lines.items() if happened]
