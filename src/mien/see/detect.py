@@ -189,17 +189,19 @@ def _distinct(candidates: Candidates, limit: float, of_smaller: bool = False) ->
     candidates = candidates.pick(np.argsort(-candidates.scores, kind="stable"))
     order = np.argsort(candidates.boxes[:, 1])  # from top to bottom, so that what may overlap stands close together
     x1, y1, x2, y2 = np.ascontiguousarray(candidates.boxes[order].T)
-    areas, tallest = (x2 - x1) * (y2 - y1), (y2 - y1).max(initial=0)
+    # shared / (a + b - shared) > limit is shared > limit / (1 + limit) * (a + b): one matrix less.
+    bounds = (x2 - x1) * (y2 - y1) * (limit if of_smaller else limit / (1 + limit))
+    bound = np.minimum if of_smaller else np.add
+    tallest = (y2 - y1).max(initial=0)
     keep = np.ones(len(order), bool)
     for start in range(0, len(order), ROWS):
         these = slice(start, start + ROWS)
         near = slice(*np.searchsorted(y1, (y1[start] - tallest, y2[these].max())))
         widths = np.minimum(x2[these, None], x2[near]) - np.maximum(x1[these, None], x1[near])
         heights = np.minimum(y2[these, None], y2[near]) - np.maximum(y1[these, None], y1[near])
-        shared = widths.clip(0) * heights.clip(0)
-        whole = np.minimum(areas[these, None], areas[near]) if of_smaller else areas[these, None] + areas[near] - shared
+        shared = np.maximum(widths, 0) * np.maximum(heights, 0)
         surer = order[near] < order[these, None]
-        keep[order[these]] = ~(surer & (shared > limit * whole)).any(1)
+        keep[order[these]] = ~(surer & (shared > bound(bounds[these, None], bounds[near]))).any(1)
     return candidates.pick(keep)
 
 
