@@ -1,0 +1,172 @@
+"""The measures of the report are those that the books define, on scores whose measures are known beforehand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.data.fer2013 import PRIVATE, PUBLIC, TEST
+from mien.data.prepare import Split
+from mien.errors import DataError
+from mien.labels import EMOTIONS
+from mien.learn.evaluate import (
+    calibration,
+    cooled,
+    coverage,
+    evaluate,
+    ferplus,
+    interval,
+    measures,
+    reliability,
+    subsets_of,
+    table,
+    write,
+)
+from mien.learn.export import export
+from mien.see.face import Floats
+
+LABELS = np.arange(70) % 7
+
+
+def confident(guesses: np.ndarray, confidence: float) -> Floats:
+    """Scores that give `guesses` (n,) the same confidence and share the rest among the other emotions."""
+    scores = np.full((len(guesses), 7), (1 - confidence) / 6, np.float32)
+    scores[np.arange(len(guesses)), guesses] = confidence
+    return scores
+
+
+def softmax(logits: np.ndarray) -> Floats:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+
+
+def test_who_is_always_right_gets_full_marks() -> None:
+    marks = measures(confident(LABELS, 1.0), LABELS)
+    assert (marks["images"], marks["accuracy"], marks["macro_f1"]) == (70, 1.0, 1.0)
+    assert marks["interval"] == [1.0, 1.0]
+    assert (marks["nll"], marks["ece"]) == (0.0, 0.0)
+    assert set(marks["recall"].values()) == set(marks["precision"].values()) == {1.0}
+    assert marks["confusion"] == (np.eye(7, dtype=int) * 10).tolist()
+
+
+def test_recall_goes_by_label_and_precision_by_guess() -> None:
+    guesses = LABELS.copy()
+    guesses[LABELS == 0] = 1  # every angry face is called disgust
+    marks = measures(confident(guesses, 0.9), LABELS)
+    assert (marks["recall"]["angry"], marks["recall"]["disgust"]) == (0.0, 1.0)
+    assert (marks["precision"]["angry"], marks["precision"]["disgust"]) == (0.0, 0.5)
+    assert marks["accuracy"] == pytest.approx(6 / 7, abs=1e-4)
+    assert marks["macro_f1"] == pytest.approx((0 + 2 / 3 + 5) / 7, abs=1e-4)
+    assert marks["confusion"][0][1] == 10  # rows are labels
+    assert marks["confusion"][1][0] == 0
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    guesses = LABELS.copy()
+    guesses[:21] = (guesses[:21] + 1) % 7  # 70 % are right, and every answer is 90 % sure
+    found = calibration(confident(guesses, 0.9), LABELS)
+    assert found["ece"] == pytest.approx(0.2, abs=1e-4)
+    assert found["nll"] == pytest.approx(-0.7 * np.log(0.9) - 0.3 * np.log(0.1 / 6), abs=1e-4)
+    assert calibration(confident(LABELS, 1 / 7 + 1e-6), LABELS)["nll"] == pytest.approx(np.log(7), abs=1e-4)
+
+
+def test_gaps_of_bins_add_up_and_do_not_cancel_out() -> None:
+    scores = np.concatenate([confident(LABELS[:35], 0.6), confident((LABELS[35:] + 1) % 7, 0.4)])
+    rows = reliability(scores, LABELS)
+    assert [(row["images"], row["confidence"], row["accuracy"]) for row in rows] == [(35, 0.4, 0.0), (35, 0.6, 1.0)]
+    assert calibration(scores, LABELS)["ece"] == pytest.approx(0.4, abs=1e-4)
+
+
+@pytest.mark.parametrize(("images", "accuracy"), [(100, 0.5), (3589, 0.7), (7178, 0.66)])
+def test_the_interval_is_that_of_the_binomial_distribution(images: int, accuracy: float) -> None:
+    right = np.arange(images) < round(accuracy * images)
+    low, high = interval(right)
+    half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / images)
+    assert low == pytest.approx(accuracy - half, abs=0.1 * half)
+    assert high == pytest.approx(accuracy + half, abs=0.1 * half)
+    assert interval(right) == [low, high]
+
+
+@given(seed=st.integers(0, 2**32 - 1), temperature=st.floats(0.5, 3))
+@settings(max_examples=20, deadline=None)
+def test_cooling_undoes_a_temperature(seed: int, temperature: float) -> None:
+    logits = np.random.default_rng(seed).normal(size=(20, 7)) * 2
+    assert np.allclose(cooled(softmax(logits / temperature), temperature), softmax(logits), atol=1e-4)
+
+
+def test_risk_falls_where_confidence_says_what_is_right() -> None:
+    guesses = LABELS.copy()
+    guesses[35:] = (guesses[35:] + 1) % 7
+    scores = np.concatenate([confident(guesses[:35], 0.9), confident(guesses[35:], 0.5)])
+    risks = {row["coverage"]: row["risk"] for row in coverage(scores, LABELS)}
+    assert risks[0.1] == risks[0.5] == 0
+    assert risks[1.0] == 0.5
+    assert list(risks.values()) == sorted(risks.values())
+
+
+def test_numbers_are_on_public_private_both_and_private_without_twins(voted: dict[str, Split]) -> None:
+    rows = subsets_of(voted["test"])
+    assert {name: int(flags.sum()) for name, flags in rows.items()} == {
+        "PublicTest": 28,
+        "PrivateTest": 28,
+        "merged": 56,
+        "PrivateTest without twins in Training": 26,
+    }
+
+
+def test_where_public_and_private_are_not_told_apart_there_is_the_merged_number_only(voted: dict[str, Split]) -> None:
+    test = replace(voted["test"], usage=np.full(56, TEST, np.uint8))
+    assert list(subsets_of(test)) == ["merged"]
+    with pytest.raises(DataError, match="does not say which rows are Public"):
+        subsets_of(replace(test, usage=None))
+
+
+def test_ferplus_counts_only_faces_on_which_most_voters_agreed(voted: dict[str, Split]) -> None:
+    test = voted["test"]
+    assert test.votes is not None
+    votes = test.votes.copy()
+    votes[::2] //= 2  # four votes of ten are no majority
+    found = ferplus(confident(test.labels, 0.9), replace(test, votes=votes), subsets_of(test))
+    assert {name: row["images"] for name, row in found.items()} == {"PublicTest": 14, "PrivateTest": 14}
+    assert all(row["accuracy"] == 1.0 for row in found.values())
+
+
+def test_the_report_of_an_exported_file_is_written_and_its_table_says_the_same(
+    run: Path, voted: dict[str, Split], tmp_path: Path
+) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    out = tmp_path / "report"
+    out.mkdir()
+    report = evaluate(voted["test"], str(tmp_path / "emotion.onnx"))
+    write(report, out)
+    assert {path.name for path in out.iterdir()} == {
+        "report.json",
+        "table.md",
+        "confusion_matrix.png",
+        "reliability.png",
+    }
+    assert json.loads((out / "report.json").read_text()) == report
+    assert report["official"]["merged"]["accuracy"] > 0.5  # the network has learned what is easy
+    assert set(report["ferplus"]) >= {"official", "ferplus"}
+    assert report["speed"]["ms_per_face"] > 0
+    text = (out / "table.md").read_text()
+    assert text == table(report)
+    for name, row in report["official"].items():
+        assert f"| {name} | {row['images']} | **{100 * row['accuracy']:.1f} %** |" in text
+    assert f"| on PrivateTest | {' | '.join(EMOTIONS)} |" in text
+
+
+def test_public_and_private_are_measured_apart(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    test = voted["test"]
+    assert test.usage is not None
+    labels = np.where(test.usage == PUBLIC, (test.labels + 1) % 7, test.labels).astype(np.uint8)
+    official = evaluate(replace(test, labels=labels), str(tmp_path / "emotion.onnx"))["official"]
+    assert official["PublicTest"]["accuracy"] < 0.3 < 0.5 < official["PrivateTest"]["accuracy"]
+    assert official["PrivateTest"]["images"] == (test.usage == PRIVATE).sum()

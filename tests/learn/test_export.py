@@ -1,0 +1,190 @@
+"""What is exported says what its checkpoint says, carries all that readers need, and is refused when it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from mien.data.prepare import Split
+from mien.errors import ModelError, OutputError, TrainingError
+from mien.labels import EMOTIONS
+from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.export import TOLERANCE, export
+from mien.learn.model import OFFICIAL, build
+from mien.learn.settings import Settings
+from mien.learn.train import train
+from mien.see.classify import Classifier
+
+FACES = np.random.default_rng(7).integers(0, 256, (9, 48, 48), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "emotion.onnx"
+    assert export(run, path) < TOLERANCE
+    return path
+
+
+def checkpoint_says(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The official and the FER+ probabilities for `FACES`, computed from the checkpoint alone."""
+    saved = load_checkpoint(run / WEIGHTS)
+    net = build(saved["settings"]["network"], votes=True, dropout=0.0).eval()
+    net.load_state_dict(saved["model"])
+    with torch.inference_mode():
+        logits = net(torch.from_numpy(FACES[:, None]).float() / 255)
+    official, ferplus = saved["temperatures"]
+    seven = slice(OFFICIAL, 2 * OFFICIAL)  # the FER+ head has contempt as well, which is no emotion of ours
+    return (logits[:, :OFFICIAL] / official).softmax(1).numpy(), (logits[:, seven] / ferplus).softmax(1).numpy()
+
+
+def changed(model: Path, path: Path, **metadata: str) -> Path:
+    """A copy of the model with other metadata."""
+    copy = onnx.load(model)
+    kept = {entry.key: entry.value for entry in copy.metadata_props} | metadata
+    del copy.metadata_props[:]
+    for key, value in kept.items():
+        copy.metadata_props.add(key=key, value=value)
+    onnx.save(copy, path)
+    return path
+
+
+def refused(model: Path, **options: Any) -> str:
+    with pytest.raises(ModelError) as error:
+        Classifier(model, **options)
+    assert "\n" not in str(error.value).strip()
+    return str(error.value)
+
+
+# --- What is written -------------------------------------------------------------------------------------------------
+
+
+def test_the_file_says_what_the_checkpoint_says(run: Path, model: Path) -> None:
+    official, ferplus = checkpoint_says(run)
+    assert np.abs(Classifier(model, head="official")(FACES) - official).max() < TOLERANCE
+    assert np.abs(Classifier(model, head="ferplus")(FACES) - ferplus).max() < TOLERANCE
+    assert np.abs(Classifier(model, head="blend")(FACES) - (official + ferplus) / 2).max() < TOLERANCE
+
+
+def test_scaling_and_softmax_are_inside(model: Path) -> None:
+    scores = Classifier(model)(FACES)
+    assert scores.shape == (9, 7)
+    assert scores.dtype == np.float32
+    assert np.allclose(scores.sum(1), 1, atol=1e-5)
+    assert (scores >= 0).all()
+
+
+def test_it_carries_labels_settings_temperatures_and_the_head_to_use(run: Path, model: Path) -> None:
+    metadata = Classifier(model).metadata
+    saved = load_checkpoint(run / WEIGHTS)
+    assert metadata["emotions"] == ",".join(EMOTIONS)
+    assert metadata["head"] == "official"
+    assert json.loads(metadata["settings"]) == saved["settings"]
+    assert json.loads(metadata["temperatures"]) == dict(
+        zip(("official", "ferplus"), saved["temperatures"], strict=True)
+    )
+
+
+def test_an_old_onnx_runtime_reads_it(model: Path) -> None:
+    written = onnx.load(model)
+    onnx.checker.check_model(written)
+    assert [opset.version for opset in written.opset_import] == [17]
+    assert written.ir_version <= 10  # ONNX Runtime 1.20 reads up to 10
+
+
+def test_the_head_that_was_asked_for_is_the_one_readers_use(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "emotion.onnx", head="blend")
+    assert Classifier(tmp_path / "emotion.onnx").head == "blend"
+
+
+def test_without_votes_there_is_the_official_head_only(data: dict[str, Split], quick: Settings, tmp_path: Path) -> None:
+    train(data, tmp_path / "run", quick, machine=Machine())
+    assert export(tmp_path / "run", tmp_path / "emotion.onnx") < TOLERANCE
+    assert Classifier(tmp_path / "emotion.onnx").heads == ("official",)
+    assert "no head 'ferplus'" in refused(tmp_path / "emotion.onnx", head="ferplus")
+    with pytest.raises(ModelError, match="without a head 'ferplus'"):
+        export(tmp_path / "run", tmp_path / "other.onnx", head="ferplus")
+    assert not (tmp_path / "other.onnx").exists()
+
+
+def test_a_run_that_was_stopped_early_can_be_exported(run: Path, tmp_path: Path) -> None:
+    saved = load_checkpoint(run / WEIGHTS)
+    del saved["temperatures"]  # they are fitted at the end
+    torch.save(saved, tmp_path / WEIGHTS)
+    assert export(tmp_path, tmp_path / "emotion.onnx") < TOLERANCE
+    assert json.loads(Classifier(tmp_path / "emotion.onnx").metadata["temperatures"]) == {"official": 1, "ferplus": 1}
+
+
+# --- What is refused -------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "emotion.onnx"
+    out.write_text("mine")
+    with pytest.raises(TrainingError, match="does not exist: train with"):
+        export(tmp_path, out)
+    (tmp_path / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="is it truncated"):
+        export(tmp_path, out)
+    with pytest.raises(ModelError, match="choose one of official, ferplus"):
+        export(run, out, head="best")
+    assert out.read_text() == "mine"
+    with pytest.raises(OutputError, match="there is no folder"):
+        export(run, tmp_path / "nowhere" / "emotion.onnx")
+
+
+def test_weights_of_another_network_are_refused(run: Path, tmp_path: Path) -> None:
+    saved = load_checkpoint(run / WEIGHTS)
+    torch.save({**saved, "settings": {**saved["settings"], "network": "baseline"}}, tmp_path / WEIGHTS)
+    with pytest.raises(TrainingError, match="trained by other code"):
+        export(tmp_path, tmp_path / "emotion.onnx")
+
+
+@pytest.mark.parametrize("labels", ["", "happy,sad", ",".join(reversed(EMOTIONS))])
+def test_a_model_with_other_labels_is_refused(model: Path, tmp_path: Path, labels: str) -> None:
+    assert "is not an emotion network of Mien" in refused(changed(model, tmp_path / "other.onnx", emotions=labels))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "outputs"),
+    [
+        (TensorProto.FLOAT, ["n", 1, 48, 48], 7),
+        (TensorProto.UINT8, ["n", 1, 64, 64], 7),
+        (TensorProto.UINT8, ["n", 48, 48], 7),
+        (TensorProto.UINT8, ["n", 1, 48, 48], 8),
+    ],
+)
+def test_a_model_of_other_shapes_is_refused(tmp_path: Path, kind: int, shape: list[Any], outputs: int) -> None:
+    faces = helper.make_tensor_value_info("faces", kind, shape)
+    scores = helper.make_tensor_value_info("official", TensorProto.FLOAT, ["n", outputs])
+    constant = helper.make_tensor("value", TensorProto.FLOAT, [1, outputs], [0.0] * outputs)
+    node = helper.make_node("Constant", [], ["official"], value=constant)
+    graph = helper.make_graph([node], "other", [faces], [scores])
+    other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    other.metadata_props.add(key="emotions", value=",".join(EMOTIONS))
+    onnx.save(other, tmp_path / "other.onnx")
+    assert "other shapes" in refused(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "missing"])
+def test_a_broken_model_file_is_refused_by_name(model: Path, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "broken.onnx"
+    whole = model.read_bytes()
+    if damage != "missing":
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage])
+    assert str(path) in refused(path)
+
+
+def test_arrays_that_are_no_faces_are_refused(model: Path) -> None:
+    classify = Classifier(model)
+    others: list[Any] = [FACES.astype(np.float32), FACES[0], FACES[:, :40], FACES[..., None]]
+    for wrong in others:
+        with pytest.raises(ValueError, match=r"uint8 of shape \(n, 48, 48\)"):
+            classify(wrong)
+    assert classify(FACES[:0]).shape == (0, 7)
