@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from io import StringIO
+from io import RawIOBase, StringIO
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +24,9 @@ Rows = list[dict[str, Any]]
 
 ROW_GROUP = 8192
 """Rows that Parquet keeps in memory before it writes them: about a megabyte."""
+
+RESERVE = 2 << 20
+"""Bytes kept free for the last group and the table of contents of a Parquet file, should the disk fill up."""
 
 
 class GrowingRows:
@@ -118,12 +121,14 @@ class ParquetRows:
         check_growing(path)
         self.path, self.part = path, part_of(path)
         self._held: Rows = []
+        self._told: OSError | None = None  # that the disk is full, once
 
     def __enter__(self) -> Self:
         import pyarrow.parquet
 
         with explained(self.path):
-            self._writer = pyarrow.parquet.ParquetWriter(self.part, parquet_schema(), compression="zstd")
+            self._file = _Reserved(self.part)
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, parquet_schema(), compression="zstd")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -135,6 +140,7 @@ class ParquetRows:
                     self._write_group()
                 finally:
                     self._writer.close()
+                    self._file.close()
             keep = kind is None
         finally:
             if keep:
@@ -155,6 +161,42 @@ class ParquetRows:
         held, self._held = self._held, []
         if held:
             self._writer.write_table(pyarrow.Table.from_pylist(held, parquet_schema()))
+        if self._file.full and self._file.full is not self._told:
+            self._told = self._file.full
+            raise self._file.full
+
+
+class _Reserved(RawIOBase):
+    """A file with room in reserve: when the disk is full that is given free, so that the file can still be ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.full: OSError | None = None
+        self._file = path.open("wb", buffering=0)
+        self._reserve = path.with_name(path.name + "-reserve")
+        self._reserve.write_bytes(bytes(RESERVE))
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        while rest:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as error:
+                if self.full:
+                    raise
+                self.full = error
+                self._reserve.unlink(missing_ok=True)
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        self._reserve.unlink(missing_ok=True)
+        super().close()
 
 
 def growing_csv(path: Path, *, begin_at: int | None = None) -> GrowingRows:
@@ -183,9 +225,9 @@ def parquet_schema() -> Any:
     """Return the columns of `rows()` with their types, so that a file without rows has them too."""
     import pyarrow
 
-    kinds = {"source": pyarrow.string(), "emotion": pyarrow.string(), "time": pyarrow.float64()}
+    kinds = {"source": pyarrow.string(), "emotion": pyarrow.string()}
     kinds |= {"frame": pyarrow.int64(), "person": pyarrow.int64()}
-    return pyarrow.schema([(name, kinds.get(name, pyarrow.float32())) for name in COLUMNS])
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in COLUMNS])
 
 
 def part_of(path: Path) -> Path:

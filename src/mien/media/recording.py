@@ -88,9 +88,11 @@ class Recording:
         """Begin the file with the size of the first frame."""
         import av
 
-        movable = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
         kind = FORMATS[self.path.suffix.lower()]
-        container = av.open(str(self.part), "w", format=kind, options={} if kind == "matroska" else movable)
+        options = {"flush_packets": "1"}  # what is written is there, should the process be killed
+        if kind != "matroska":
+            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        container = av.open(str(self.part), "w", format=kind, options=options)
         self._opened.enter_context(container)
         self._video = _add_video(container, width + width % 2, height + height % 2)
         self._sound = Sound(self.sound_of, container, self._opened) if self.sound_of else None
@@ -176,6 +178,7 @@ def _add_video(container: OutputContainer, width: int, height: int) -> VideoStre
     context = stream.codec_context
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     context.time_base, context.gop_size = CLOCK, KEYFRAMES
+    context.max_b_frames = 0  # they would delay the pictures against the sound: fragments have no list to correct it
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
     return stream
 
