@@ -71,7 +71,7 @@ def read_photos(folder: Path) -> Iterator[Photo]:
 
 def read_picture(path: Path) -> Image:
     """A picture as RGB bytes."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def open_reference() -> Find | None:
