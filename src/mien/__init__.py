@@ -15,7 +15,9 @@ from mien.errors import DataError, MienError, MissingExtra, ModelError, OutputEr
 from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from os import PathLike
+    from pathlib import Path
 
     from mien.see.classify import Classifier
     from mien.see.detect import Detector
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "read",
+    "watch",
     "Detector",
     "Classifier",
     "Pipeline",
@@ -64,6 +67,34 @@ def read(picture: str | PathLike[str] | Image) -> list[Reading]:
 
     [(_, readings)] = _usual_pipeline()([open_picture(picture)])
     return readings
+
+
+def watch(
+    source: str | PathLike[str] | int = 0,
+    *,
+    every: int = 1,
+    fps: float | None = None,
+    min_face: float = 40,
+    model: str | Path | None = None,
+    timeout: float = 10,
+) -> Generator[tuple[Frame, list[Reading]]]:
+    """Yield the frames of a camera, a stream or a video file, each with its readings from left to right.
+
+    `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
+    of a live source the newest one, the others are dropped. `min_face` is the side in pixels of the smallest face that
+    is looked for, `timeout` the seconds that a stream may be silent. Closing the generator frees everything. Raises
+    SourceError.
+    """
+    from contextlib import closing
+
+    from mien.media.video import open_source
+    from mien.see.pipeline import open_pipeline
+    from mien.see.track import Tracker
+
+    frames = iter(open_source(source, every=every, fps=fps, timeout=timeout))
+    pipeline = open_pipeline(model, min_face=min_face, track=Tracker())
+    with closing(frames), closing(pipeline(frames)) as results:
+        yield from results
 
 
 @cache

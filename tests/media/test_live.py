@@ -110,7 +110,7 @@ def counting(journal: Journal, interval: float = 0.01, length: int = 10**6) -> G
 
 def take(source: Live, count: int) -> list[Frame]:
     frames: list[Frame] = []
-    with closing(iter(source)) as walk:  # type: ignore[type-var]
+    with closing(iter(source)) as walk:
         for frame in walk:
             frames.append(frame)
             if len(frames) == count:
@@ -134,7 +134,7 @@ def test_a_stream_over_http_gives_frames_with_the_time_at_which_they_came(capfd:
 
 def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted() -> None:
     source = Live("camera", partial(counting, interval=0.005))
-    with closing(iter(source)) as walk:  # type: ignore[type-var]
+    with closing(iter(source)) as walk:
         first = next(walk)
         time.sleep(0.5)
         second = next(walk)
@@ -149,7 +149,7 @@ def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted() -> None:
 def test_a_lost_stream_is_reconnected_and_the_gap_is_noted() -> None:
     with serving(Mjpeg(length=5)) as server:
         source = Live(server.url, stream(server.url, server.url, 5), pauses=FAST)
-        with closing(iter(source)) as walk:  # type: ignore[type-var]
+        with closing(iter(source)) as walk:
             times = [next(walk).time for _ in range(3)]
             server.length = 10**6
             times += [next(walk).time for _ in range(20)]
@@ -172,7 +172,7 @@ def test_a_server_that_stops_and_comes_back_is_found_again() -> None:
     time.sleep(0.5)
     with serving(Mjpeg(("127.0.0.1", port))):
         later.join(10)
-        walk.close()  # type: ignore[attr-defined]
+        walk.close()
     assert len(seen) == 30
     assert source.journal.reconnects >= 1
     assert gone(threads)

@@ -139,7 +139,7 @@ def test_a_walk_that_is_left_frees_its_file(film: Film) -> None:
     source = open_source(path)
     frames = iter(source)
     image = next(frames).image
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     assert open_files() == before
     assert image.mean() > 10  # the pixels outlive the file
     assert len(list(source)) == 50  # a second walk begins anew

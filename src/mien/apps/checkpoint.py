@@ -69,8 +69,11 @@ class Checkpoints:
         _Pickler(data).dump(state)
         fresh = self.path.with_suffix(".checkpoint-new")
         with explained(self.path):
-            fresh.write_bytes(data.getvalue())
-            fresh.replace(self.path)
+            try:
+                fresh.write_bytes(data.getvalue())
+                fresh.replace(self.path)
+            finally:
+                fresh.unlink(missing_ok=True)
         self._written = time.monotonic()
 
     def remove(self) -> None:

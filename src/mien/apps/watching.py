@@ -130,8 +130,8 @@ class Run:
             for sink in sinks:
                 stack.enter_context(sink)
             progress = stack.enter_context(self._progress())
-            walk = stack.enter_context(closing(iter(self.source)))  # type: ignore[type-var]
-            results = stack.enter_context(closing(pipeline(after(walk, self.index))))  # type: ignore[type-var]
+            walk = stack.enter_context(closing(iter(self.source)))
+            results = stack.enter_context(closing(pipeline(after(walk, self.index))))
             try:
                 for frame, readings in results:
                     for sink in sinks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -36,7 +36,7 @@ class Source(Protocol):
     duration: float | None  # seconds, where it is known beforehand
     journal: Journal  # of the walk under way, or the last one
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         """Yield the frames; raises SourceError."""
 
 

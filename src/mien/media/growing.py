@@ -173,7 +173,12 @@ class _Reserved(RawIOBase):
         self.full: OSError | None = None
         self._file = path.open("wb", buffering=0)
         self._reserve = path.with_name(path.name + "-reserve")
-        self._reserve.write_bytes(bytes(RESERVE))
+        try:
+            self._reserve.write_bytes(bytes(RESERVE))
+        except BaseException:
+            self.close()
+            path.unlink()
+            raise
 
     def writable(self) -> bool:
         return True

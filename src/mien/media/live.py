@@ -53,7 +53,7 @@ class Live:
         self.patience, self.pauses, self.stop = patience, pauses, stop
         self.journal = Journal()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         self.journal = Journal()
         newest = Newest(self.journal)
         thread = Thread(target=self._read, args=(newest,), name=f"mien {self.name}", daemon=True)

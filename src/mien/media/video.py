@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from stat import S_ISCHR, S_ISREG
 from urllib.parse import urlsplit, urlunsplit
@@ -70,7 +70,7 @@ class VideoFile:
             self.duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
             self.step = 1 / float(video.average_rate or video.guessed_rate or RATE)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Generator[Frame]:
         self.journal = Journal()
         takes, clock = self.sampling.start(), Clock(self.step)
         container, video = open_container(self.address, self.name, self.timeout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Pipeline:
     classify: Classify
     track: Track = untracked
 
-    def __call__(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Reading]]]:
+    def __call__(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, list[Reading]]]:
         """Yield every frame with its readings as soon as it is read; holds no frame back."""
         for frame in frames:
             faces = self.detect(frame.image)
