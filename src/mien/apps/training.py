@@ -100,7 +100,7 @@ def train(
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
     views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop before so many minutes have passed.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop before so many minutes have passed.")] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:

@@ -30,7 +30,7 @@ from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
 from mien.learn.model import FERPLUS, OFFICIAL, build
-from mien.learn.settings import Augmentation, settings_from
+from mien.learn.settings import Augmentation, Settings, settings_from
 
 LOGITS = OFFICIAL + FERPLUS
 CHUNK = 500  # faces changed together; a view depends on it, so that another number makes older files useless
@@ -118,17 +118,23 @@ def judge(
 
 
 def _teacher(run: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
-    saved = load_checkpoint(run / WEIGHTS)
-    settings = settings_from(saved["settings"])
+    net, settings = network(run, device)
     if not settings.votes:
         raise TrainingError(f"{run} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
-    net = build(settings.network, votes=True, dropout=settings.dropout)
+    unseen = np.flatnonzero(np.isin(pool.rows, parts(data, settings)[1].rows))
+    return Teacher(net, torch.from_numpy(unseen).to(device))
+
+
+def network(run: Path, device: torch.device) -> tuple[nn.Module, Settings]:
+    """The network that a run kept, ready to be asked, and what it was trained with."""
+    saved = load_checkpoint(run / WEIGHTS)
+    settings = settings_from(saved["settings"])
+    net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
     try:
         net.load_state_dict(saved["model"])
     except (KeyError, RuntimeError):
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
-    unseen = np.flatnonzero(np.isin(pool.rows, parts(data, settings)[1].rows))
-    return Teacher(net.to(device).eval(), torch.from_numpy(unseen).to(device))
+    return net.to(device).eval(), settings
 
 
 def both_ways(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:
@@ -180,7 +186,7 @@ def write_views(views: Views, path: Path) -> None:
 def read_views(path: Path) -> Views:
     """Read what `write_views` wrote. Raises TrainingError where the file is broken or something else."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             arrays = {key: file[key] for key in ARRAYS}
             facts = json.loads(str(file["facts"]))
         augmentation = Augmentation(**facts.pop("augmentation"))
@@ -212,13 +218,14 @@ class ViewLoader(Loader):
                 "the views come out otherwise with this code: write them again with `mien distil-views`"
             )
         self._views = views
+        self._kept: dict[int, Tensor] = {}
         self._places = torch.from_numpy(np.searchsorted(pool.rows, split.rows)).to(device)
 
     def epoch(self, number: int, augmentation: Augmentation, oversample: float) -> Iterator[Batch]:  # noqa: ARG002
         """One epoch of one view, mirrored at random, which its teachers' judgement does not depend on."""
         chance = self._chance(number)
         which = (number - 1) % len(self._views.logits)
-        faces = view(self._pool, which, self._views.seed, self._views.augmentation)
+        faces = self._faces(which)
         said = unpacked(torch.from_numpy(self._views.logits[which]).to(self.device))
         for rows in self._drawn(oversample, chance):
             places = self._places[rows]
@@ -226,6 +233,15 @@ class ViewLoader(Loader):
             mirrored = (torch.rand(len(rows), generator=chance) < 0.5).to(self.device, non_blocking=True)
             seen = torch.where(mirrored.view(-1, 1, 1, 1), seen.flip(3), seen)
             yield Batch(seen, self.labels[rows], self.votes[rows], rows, said[places])
+
+    def _faces(self, which: int) -> Tensor:
+        """All training images in that view, (n, 48, 48) uint8; a GPU, which has room, keeps them: 64 MB a view."""
+        if which in self._kept:
+            return self._kept[which]
+        faces = view(self._pool, which, self._views.seed, self._views.augmentation)
+        if self.device.type == "cuda":
+            self._kept[which] = faces
+        return faces
 
 
 def distance(logits: Tensor, teachers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -28,11 +28,11 @@ from mien.learn.checkpoint import (
     start_run,
     write,
 )
-from mien.learn.distil import ViewLoader, Views, both_ways, distance
+from mien.learn.distil import ViewLoader, Views, both_ways, distance, network
 from mien.learn.folds import parts, whole
 from mien.learn.limit import TimeLimit
 from mien.learn.loader import Batch, Loader
-from mien.learn.model import OFFICIAL, build
+from mien.learn.model import OFFICIAL
 from mien.learn.settings import Settings
 
 Tick = Callable[[int, int, int, float, float], None]
@@ -83,7 +83,7 @@ def train(
                 saved = time.perf_counter()
             report(row)
         if not limit.over:
-            _finish(out, check, settings)
+            _finish(out, check)
     return run.history
 
 
@@ -208,19 +208,17 @@ def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
     return loss / len(check.images), correct / len(check.images)
 
 
-def _finish(out: Path, check: Loader, settings: Settings) -> None:
+def _finish(out: Path, check: Loader) -> None:
     """Put a temperature for each head beside the kept weights (Guo et al. 2017, arXiv:1706.04599, section 4.2).
 
     The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.
     """
-    saved = load_checkpoint(out / WEIGHTS)
-    model = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
-    model.load_state_dict(saved["model"])
-    model.to(check.device).eval()
+    model, _ = network(out, check.device)
     with torch.inference_mode():
         logits = torch.cat([model(batch.faces) for batch in check.in_order()]).cpu()
     official = F.one_hot(check.labels.cpu(), OFFICIAL).float()
     heads = [(logits[:, :OFFICIAL], official), (logits[:, OFFICIAL:], check.votes.cpu())]
+    saved = load_checkpoint(out / WEIGHTS)
     write(out / WEIGHTS, {**saved, "temperatures": [temperature(*head) for head in heads if head[0].shape[1]]})
     everything = torch.arange(len(check.images), device=check.device)
     averaged = both_ways(model, check.images, everything).cpu().numpy()
