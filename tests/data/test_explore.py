@@ -75,7 +75,7 @@ def test_what_cannot_be_read_or_written_is_said(processed: Path, tmp_path: Path)
     with pytest.raises(OutputError, match="there is no folder"):
         explore(processed, tmp_path / "nowhere" / "plots")
     (tmp_path / "plots").write_text("mine")
-    with pytest.raises(OutputError, match="File exists"):
+    with pytest.raises(OutputError, match="is no folder"):
         explore(processed, tmp_path / "plots")
     assert (tmp_path / "plots").read_text() == "mine"
 

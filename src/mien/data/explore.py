@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.data.fer2013 import PRIVATE, Bytes
 from mien.data.prepare import SPLITS, Split, load
-from mien.errors import MissingExtra
+from mien.errors import MissingExtra, OutputError
 from mien.files import WholeFile, check_folder, explained
 from mien.labels import EMOTIONS, FERPLUS, FERPLUS_COLUMNS
 
@@ -58,6 +58,7 @@ def explore(processed: Path, out: Path) -> list[Table]:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise
         raise MissingExtra("drawing needs matplotlib: pip install 'mien[train]'") from None
+    _check_place(out)
     splits = {name: load(processed, name) for name in SPLITS}
     counts = {name: np.bincount(split.labels, minlength=len(EMOTIONS)) for name, split in splits.items()}
     train = splits["train"]
@@ -163,12 +164,18 @@ def _over_all(noise: Noise, shares: Floats) -> float:
     return float(shares @ noise.images / max(noise.images.sum(), 1))
 
 
+def _check_place(out: Path) -> None:
+    """Raise OutputError, before anything is drawn, when no pictures can be written to the folder `out`."""
+    with explained(out):
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"cannot write to {out}: it is no folder; use another name")
+        check_folder(out if out.exists() else out.parent)
+
+
 def _write(files: dict[str, bytes], out: Path) -> None:
     """Write each file whole to the folder `out`, which is made where it is missing."""
     with explained(out):
-        if not out.is_dir():
-            check_folder(out.parent)
-            out.mkdir()
+        out.mkdir(exist_ok=True)
     for name, data in files.items():
         with WholeFile(out / name, "wb") as file:
             file.write(data)
