@@ -316,7 +316,7 @@ def test_data_that_was_not_prepared_says_what_to_run(tmp_path: Path) -> None:
         load(tmp_path, "train")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickled", "shape", "type", "length"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickled", "zip", "shape", "type", "length"])
 @pytest.mark.parametrize("key", ["images", "labels", "usage"])
 def test_damaged_arrays_are_refused_by_name(source: Path, tmp_path: Path, key: str, damage: str) -> None:
     out = tmp_path / "processed"
@@ -325,6 +325,9 @@ def test_damaged_arrays_are_refused_by_name(source: Path, tmp_path: Path, key: s
     array = np.load(path)
     if damage in ("truncated", "empty", "text"):
         path.write_bytes({"truncated": path.read_bytes()[:-3], "empty": b"", "text": b"hello"}[damage])
+    elif damage == "zip":
+        with path.open("wb") as file:
+            np.savez(file, array)
     elif damage == "pickled":
         np.save(path, np.array([None]), allow_pickle=True)
     else:

@@ -62,10 +62,11 @@ def load(folder: Path, name: str) -> Split:
         path = folder / f"{name}_{key}.npy"
         try:
             if key in NEEDED or path.exists():
-                arrays[key] = np.load(path)
+                with path.open("rb") as file:
+                    arrays[key] = np.lib.format.read_array(file)  # np.load would open other kinds of files as well
         except FileNotFoundError:
             raise DataError(f"there is no {path}: run `mien data prepare SOURCE --out {folder}`") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}): prepare the data again") from None
     length = len(arrays["images"])
     for key, array in arrays.items():
