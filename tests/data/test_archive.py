@@ -130,7 +130,7 @@ def test_a_truncated_archive_is_refused(archive: Path, share: float) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @pytest.mark.parametrize("form", ["zip", "zip of CSV"])
 def test_a_damaged_archive_is_read_or_refused(
     made: Callable[..., Fer2013], written: Writer, form: str, seed: int
