@@ -18,7 +18,7 @@ import torch
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.learn.checkpoint import CHECKPOINT, HISTORY, SETTINGS, WEIGHTS, Machine, load_checkpoint
-from mien.learn.settings import Settings
+from mien.learn.settings import Settings, settings_of
 from mien.learn.train import temperature, train
 
 Data = dict[str, Split]
@@ -228,3 +228,9 @@ def test_too_few_images_and_unknown_names_are_refused(data: Data, quick: Setting
     assert "fewer training images than a batch of 128" in refused(data, tmp_path / "a", replace(quick, batch=128))
     assert "choose adam or sgd" in refused(data, tmp_path / "b", replace(quick, optimiser="lion"))
     assert "there is no network 'vit'" in refused(data, tmp_path / "c", replace(quick, network="vit"))
+
+
+@pytest.mark.parametrize("change", ["batch=0", "dropout=2", "learning_rate=nan", "epochs=0", "augmentation.shift=-1"])
+def test_a_setting_outside_its_range_is_refused(change: str) -> None:
+    with pytest.raises(TrainingError, match="lies between"):
+        settings_of("baseline", [change])

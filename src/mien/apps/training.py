@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mien.errors import MissingExtra
-from mien.files import check_output
+from mien.files import check_output, explained
 
 if TYPE_CHECKING:
     from mien.data.prepare import Split
@@ -68,7 +68,10 @@ def prepare(
     show("In the source", ["", ""], [[name, count] for name, count in manifest["facts"].items()])
     show("Dropped from training", ["reason", "images"], list(map(list, manifest["dropped"]["counts"].items())))
     published = manifest["source"]["published"]
-    print(f"The source is {f'{published} as published' if published else 'no byte-for-byte copy of a published CSV'}.")
+    if published:
+        print(f"The source is {published} as published, to the byte.")
+    elif source.suffix == ".csv":
+        print("The source differs from the published CSV (its MD5 is another): counts may differ as well.")
     print(f"{out} written in {time.perf_counter() - began:.1f} s.")
 
 
@@ -219,6 +222,9 @@ def evaluate(
     with needs_extra():
         from mien.learn import evaluate as measure
 
+        with explained(out):
+            out.mkdir(exist_ok=True)
+        check_output(out / measure.REPORT)
         began = time.perf_counter()
         report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness)
         measure.write(report, out)

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,9 @@ def machine(device: str = "auto", threads: int | None = None, resumed: Path | No
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise TrainingError(f"there is no device {device!r} here: use --device cpu")
-    if threads is None and resumed is not None and (resumed / SETTINGS).exists():
-        threads = json.loads((resumed / SETTINGS).read_text()).get("machine", {}).get("threads")
+    if threads is None and resumed is not None:
+        with suppress(OSError, ValueError, KeyError):  # a lost or damaged file costs no more than the exact numbers
+            threads = int(json.loads((resumed / SETTINGS).read_text())["machine"]["threads"])
     return Machine(device, threads or free_cores())
 
 

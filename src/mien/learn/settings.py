@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -115,6 +116,20 @@ def settings_from(saved: Mapping[str, Any]) -> Settings:
         raise TrainingError("the checkpoint is of a newer Mien: its settings are not known here") from None
 
 
+AT_LEAST = {"epochs": 1, "batch": 2, "learning_rate": 1e-9, "temperature": 1e-3}
+AT_MOST = {
+    "dropout": 0.9,
+    "smoothing": 0.9,
+    "oversample": 1,
+    "ema": 1,
+    "distil": 1,
+    "erase": 1,
+    "degrade": 1,
+    "light": 0.9,
+}
+"""The ranges of the settings that are numbers, where they are not from 0 upwards."""
+
+
 def settings_of(recipe: str, changes: Sequence[str] = ()) -> Settings:
     """The settings of a recipe with changes such as "epochs=20" or "augmentation.rotation=10"."""
     if recipe not in RECIPES:
@@ -137,4 +152,8 @@ def _changed(settings: Any, names: list[str], value: str, change: str) -> Any:
         new = _changed(old, names[1:], value, change) if is_dataclass(old) else type(old)(value)
     except ValueError:
         raise TrainingError(f"cannot set {change!r}: {names[0]} takes a value such as {old}") from None
+    if isinstance(new, int | float):
+        low, high = AT_LEAST.get(names[0], 0), AT_MOST.get(names[0], math.inf)
+        if not (low <= new <= high and math.isfinite(new)):
+            raise TrainingError(f"cannot set {change!r}: {names[0]} lies between {low:g} and {high:g}")
     return replace(settings, **{names[0]: new})

@@ -110,7 +110,8 @@ def open_session(
             providers=[PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]],
         )
     except Exception as error:  # ONNX Runtime's own errors share no base but this
-        raise ModelError(f"{name} cannot be used: is it a whole ONNX file? ONNX Runtime says: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{name} cannot be used: is it a whole ONNX file? ONNX Runtime says: {reason}") from error
 
 
 def _options(weights: Sequence[NDArray[np.float32]], threads: int) -> ort.SessionOptions:
