@@ -20,11 +20,12 @@ Film = Callable[..., Path]
 
 
 def pan(width: int, height: int, count: int, zoom: float = 0.9) -> Iterator[Image]:
-    """Pictures in which the portrait fills `zoom` of the height and wanders to the right."""
+    """Pictures in which the portrait fills `zoom` of the height and wanders to and fro."""
     portrait = np.asarray(PIL.Image.open(ASTRONAUT))
     scale = zoom * height / portrait.shape[0]
     for number in range(count):
-        move = np.array([[scale, 0, number * width / 200], [0, scale, height * (1 - zoom) / 2]], np.float32)
+        away = 50 - abs(number % 100 - 50)  # to the right and back again, so that nobody leaves
+        move = np.array([[scale, 0, away * width / 200], [0, scale, height * (1 - zoom) / 2]], np.float32)
         yield np.asarray(cv2.warpAffine(portrait, move, (width, height)), np.uint8)
 
 

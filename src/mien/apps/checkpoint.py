@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from mien.errors import OutputError
@@ -31,7 +33,7 @@ class Checkpoint:
     settings: dict[str, Any]  # what must be the same in the run that goes on: the file, the options
     index: int  # the last frame that was read
     sizes: dict[str, int]  # of each table's part, in bytes
-    steps: tuple[Any, Any]  # of the pipeline: what finds faces and what tells people apart, with all that they remember
+    steps: list[Any]  # what finds faces and what tells people apart, with all they remember; None for what forgets
     sums: list[Any]  # the sinks that add up: counts, summary
 
 
@@ -43,7 +45,7 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def load(self, pipeline: Pipeline) -> Checkpoint | None:
-        """Return the checkpoint, with the detector of a new pipeline in it; None where there is none.
+        """Return the checkpoint, with the networks of a new pipeline in its steps; None where there is none.
 
         Raises OutputError where it is of another run.
         """
@@ -56,7 +58,8 @@ class Checkpoints:
         differing = [name for name, value in self.settings.items() if found.settings.get(name) != value]
         if differing:
             raise OutputError(f"this run differs in its {differing[0]} from the one to resume: use the same again")
-        return found
+        detect, track = found.steps
+        return dataclasses.replace(found, steps=[detect or pipeline.detect, track or pipeline.track])
 
     def due(self) -> bool:
         """Is it time for the next one?"""
@@ -64,7 +67,8 @@ class Checkpoints:
 
     def write(self, frame: Frame, sizes: dict[str, int], pipeline: Pipeline, sums: list[Any]) -> None:
         """Write the state after a frame, whole or not at all. Raises OutputError."""
-        state = Checkpoint(self.settings, frame.index, sizes, (pipeline.detect, pipeline.track), sums)
+        steps = [None if _forgets(step) else step for step in (pipeline.detect, pipeline.track)]
+        state = Checkpoint(self.settings, frame.index, sizes, steps, sums)
         data = BytesIO()
         _Pickler(data).dump(state)
         fresh = self.path.with_suffix(".checkpoint-new")
@@ -92,13 +96,18 @@ def fingerprint(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+def _forgets(step: Any) -> bool:
+    """Does a step look at each frame by itself?"""
+    from mien.see.detect import Detector
+
+    return isinstance(step, (FunctionType, Detector))
+
+
 class _Pickler(pickle.Pickler):
     """Leaves out what is loaded from model files."""
 
     def persistent_id(self, obj: Any) -> str | None:
-        from mien.see.detect import Detector
-
-        return "detector" if isinstance(obj, Detector) else None
+        return "detector" if _forgets(obj) else None
 
 
 class _Unpickler(pickle.Unpickler):
@@ -114,10 +123,10 @@ class _Unpickler(pickle.Unpickler):
         return getattr(self.pipeline.detect, "detector", self.pipeline.detect)
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
-        ours = module.startswith("mien.") and (isinstance(found, type) or name == "untracked")
         numpy = module.partition(".")[0] == "numpy" and name in HARMLESS
-        if ours or numpy or (module, name) == ("collections", "Counter"):
+        if numpy or (module, name) == ("collections", "Counter"):
+            return super().find_class(module, name)
+        if module.startswith("mien.") and isinstance(found := super().find_class(module, name), type):
             return found
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
 

@@ -66,7 +66,9 @@ def mien(
 
 @app.command()
 def read(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Pictures, folders or patterns of them.")],
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Pictures, folders or patterns of them; a video.")
+    ],
     image_out: Annotated[
         Path | None, typer.Option(help="Write the annotated picture; with several, the folder for them.")
     ] = None,
@@ -79,10 +81,13 @@ def read(
         Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
     ] = None,
 ) -> int:
-    """Read the emotion of every face in pictures."""
+    """Read the emotion of every face in pictures, or in a video."""
     from mien.apps.reading import Outputs, read_pictures
+    from mien.apps.watching import is_video, read_video
     from mien.see.pipeline import open_pipeline
 
+    if is_video(sources):
+        return read_video(sources[0], csv, json, counts, model, min_face, pictures=bool(image_out or show))
     outputs = Outputs(image_out, counts, csv, json, show)
     return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))
 

@@ -22,7 +22,7 @@ from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_js
 from mien.media.recording import Recording
 from mien.media.sinks import Counts, Sink
 from mien.media.summary import Summary, Timeline
-from mien.media.video import VideoFile, open_source
+from mien.media.video import ENDINGS, VideoFile, is_url, open_source
 from mien.media.window import Window
 from mien.see.face import Frame
 from mien.see.pipeline import Pipeline, open_pipeline
@@ -91,7 +91,7 @@ def watch_source(source: str, outputs: Outputs, options: Options) -> int:
     """
     outputs.check(source)
     with Stop() as stop, ExitStack() as stack:
-        window = stack.enter_context(Window(f"Mien – {printable(source)}")) if outputs.window else None
+        window = stack.enter_context(Window(f"Mien: {printable(source)}")) if outputs.window else None
         ended = (lambda: stop() or window.poll()) if window else stop
         opened = open_source(source, every=options.every, fps=options.fps, timeout=options.timeout, stop=ended)
         if window:
@@ -102,6 +102,27 @@ def watch_source(source: str, outputs: Outputs, options: Options) -> int:
     if problem:
         raise problem
     return stop.code
+
+
+def is_video(sources: Sequence[str]) -> bool:
+    """Is this one video, and not pictures?"""
+    return len(sources) == 1 and (Path(sources[0]).suffix.lower() in ENDINGS or is_url(sources[0]))
+
+
+def read_video(
+    source: str,
+    csv: Path | None,
+    json: Path | None,
+    counts: Path | None,
+    model: Path | None,
+    min_face: float,
+    *,
+    pictures: bool,
+) -> int:
+    """Read a video as if it were a picture: what is there is written over. Return the exit code."""
+    if pictures:
+        raise OutputError("--image-out and --show are for pictures: use mien watch with --video-out")
+    return watch_source(source, Outputs(csv, json, counts=counts, force=True), Options(model=model, min_face=min_face))
 
 
 class Run:
@@ -197,6 +218,8 @@ class Run:
         """Print who was seen, and what went wrong on the way."""
         if STANDARD_OUTPUT not in self.outputs.files():
             print_summary(self.summary)
+            if self.checkpoints and self.checkpoints.path.exists():
+                print("stopped before the end: the same command with --resume goes on from here")
         for line in troubles(self.source.journal):
             say(line)
 

@@ -192,7 +192,8 @@ class Rate:
 
 def check_display() -> None:
     """Raise OutputError where no window can be opened, MissingExtra where the package for it is missing."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame would greet on standard output
+    os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "mien")  # what X calls the program
     try:
         import pygame  # noqa: F401 - loads SDL
     except ImportError:

@@ -1,0 +1,288 @@
+"""`mien watch` on real videos and streams: what it writes, how it ends, how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import mien
+from mien.apps import checkpoint, watching
+from mien.apps.cli import main
+from mien.apps.watching import Options, Outputs, watch_source
+from mien.errors import MienError, SourceError
+from mien.media.footage import Journal
+from mien.media.video import open_source
+from mien.see.face import Face, Image, Reading
+from mien.see.pipeline import Pipeline
+from mien.see.track import Tracker
+
+Film = Callable[..., Path]
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: object) -> int:
+    """Run the command line in this process and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start the command line as a process of its own."""
+    command = [sys.executable, "-m", "mien", "watch", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def only_line(text: str) -> str:
+    """The one line of an error."""
+    assert text.startswith("mien: ") and text.endswith("\n") and text.count("\n") == 1, text
+    return text
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def brightest(image: Image) -> list[Face]:
+    """A detector of ours, quick and never wrong: the face is where the picture is brightest."""
+    y, x = np.unravel_index(image.sum(2, dtype=np.int32).argmax(), image.shape[:2])
+    return [Face(np.array((x - 5, y - 5, x + 5, y + 5), np.float32), 0.9, np.zeros((5, 2), np.float32))]
+
+
+def by_colour(image: Image, faces: list[Face]) -> list[Reading]:
+    """A classifier of ours: scores that change from frame to frame."""
+    scores = image.reshape(-1, 3)[:: image.size // 21][:7].sum(1).astype(np.float32) + 1
+    return [Reading(face, scores / scores.sum()) for face in faces]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read with plain functions where the networks are not what is tested."""
+    monkeypatch.setattr(Options, "open_pipeline", lambda _: Pipeline(brightest, by_colour, Tracker()))
+
+
+@pytest.fixture
+def portrait(film: Film) -> Path:
+    """A second of the portrait, large enough to be found, with sound."""
+    return film("portrait.mp4", (320, 240), frames=25, sound=True)
+
+
+def test_a_video_is_read_into_every_output(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("matplotlib")
+    outputs = {"csv": "a.csv", "json": "a.json", "parquet": "a.parquet", "counts": "counts.csv", "plot": "plot.png"}
+    asked = [f"--{option}={tmp_path / name}" for option, name in outputs.items()]
+    assert run("watch", portrait, "--no-window", *asked, "--video-out", tmp_path / "out.mp4") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "25 frames, 1 person, 25 faces" in printed.out
+    rows = table(tmp_path / "a.csv")
+    assert [int(row["frame"]) for row in rows] == list(range(25))
+    assert {row["person"] for row in rows} == {"1"}
+    assert [float(row["time"]) for row in rows] == pytest.approx([index / 25 for index in range(25)])
+    lines = [json.loads(line) for line in (tmp_path / "a.json").read_text().splitlines()]
+    assert [str(line["happy"]) for line in lines] == [row["happy"] for row in rows]
+    assert f"{rows[0]['emotion']},25" in (tmp_path / "counts.csv").read_text()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert len(container.streams.audio) == 1
+        assert sum(1 for _ in container.decode(video=0)) == 25
+    expected = [*outputs.values(), "out.mp4", "portrait.mp4"]
+    assert listing(tmp_path) == sorted(expected)
+
+
+def test_watch_yields_frames_with_readings_and_frees_everything_when_closed(portrait: Path) -> None:
+    stream = mien.watch(portrait, every=5)
+    frame, [reading] = next(stream)
+    assert (frame.index, reading.person) == (0, 1)
+    stream.close()
+    with pytest.raises(StopIteration):
+        next(stream)
+    assert [frame.index for frame, _ in mien.watch(str(portrait), fps=5)] == [0, 5, 10, 15, 20]
+    with pytest.raises(SourceError, match="no camera"):
+        next(mien.watch(63))
+
+
+def test_read_takes_a_video_too(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("read", portrait, "--csv", tmp_path / "out.csv", "--counts", tmp_path / "counts.csv") == 0
+    assert "25 frames, 1 person" in capsys.readouterr().out
+    assert len(table(tmp_path / "out.csv")) == 25
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_output_that_exists_needs_force(film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = film()
+    (tmp_path / "out.csv").write_text("mine")
+    assert run("watch", source, "--no-window", "--csv", tmp_path / "out.csv") == 2
+    assert "--force" in only_line(capsys.readouterr().err)
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert run("watch", source, "--no-window", "--csv", tmp_path / "out.csv", "--force") == 0
+    assert len(table(tmp_path / "out.csv")) == 20
+    assert run("watch", source, "--no-window", "--video-out", source, "--force") == 2
+    assert "it is read from" in only_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("source", ["missing.mp4", "63", "http://127.0.0.1:9/a.mp4", "rtsp://127.0.0.1:9/a"])
+def test_a_source_that_cannot_be_opened_is_one_line_and_nothing_is_written(
+    source: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4", "--counts", tmp_path / "c.csv"]
+    assert run("watch", source, "--no-window", *asked) == 2
+    printed = capfd.readouterr()
+    assert only_line(printed.err) and printed.out == ""
+    assert listing(tmp_path) == []
+
+
+def test_no_camera_says_so() -> None:
+    if Path("/dev/video0").exists():
+        pytest.skip("this machine has a camera")
+    with start("--no-window") as process:
+        assert "no camera 0" in only_line(process.communicate(timeout=60)[1])
+    assert process.returncode == 2
+
+
+def test_no_display_points_to_no_window(
+    portrait: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pygame")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    assert run("watch", portrait) == 2
+    assert "--no-window" in only_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_stream_and_leaves_every_output_whole(
+    film: Film, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    source = film("long.mp4", (320, 240), frames=800, options={"preset": "ultrafast"})
+    asked = ["--csv", tmp_path / "a.csv", "--counts", tmp_path / "c.csv", "--video-out", tmp_path / "a.mp4"]
+    with start(source, "--no-window", *asked) as process:
+        part = tmp_path / "a.csv.part"
+        while not (part.exists() and part.read_bytes().count(b"\n") > 5):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, "")
+    assert "1 person" in out
+    assert "--resume goes on" in out
+    rows = table(tmp_path / "a.csv")
+    assert 5 <= len(rows) < 800
+    assert sum(int(row["count"]) for row in table(tmp_path / "c.csv")) == len(rows)
+    assert len(list(open_source(tmp_path / "a.mp4"))) == int(rows[-1]["frame"]) + 1
+    assert listing(tmp_path) == ["a.csv", "a.csv.checkpoint", "a.mp4", "c.csv", "long.mp4"]
+    without_video = [*asked[:4], "--resume"]
+    assert run("watch", source, "--no-window", *without_video) == 0
+    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(800))
+    assert listing(tmp_path) == ["a.csv", "a.mp4", "c.csv", "long.mp4"]
+
+
+def test_a_reader_that_stops_early_leaves_the_other_outputs_whole(portrait: Path, tmp_path: Path) -> None:
+    with start(portrait, "--no-window", "--json", "-", "--csv", tmp_path / "a.csv") as process:
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+    assert len(table(tmp_path / "a.csv")) >= 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_was_killed_goes_on_and_its_rows_are_those_of_an_unbroken_one(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film("film.mp4", frames=120, options={"bf": "3", "g": "25"})
+    whole = Outputs(csv=tmp_path / "whole.csv", json=tmp_path / "whole.json", counts=tmp_path / "whole-counts.csv")
+    assert watch_source(str(source), whole, Options(every=2)) == 0
+    complete = capsys.readouterr().out
+    outputs = Outputs(csv=tmp_path / "out.csv", json=tmp_path / "out.json", counts=tmp_path / "out-counts.csv")
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import PosixPath, WindowsPath
+        from test_watch import *
+        checkpoint.INTERVAL = 0
+        Options.open_pipeline = lambda _: Pipeline(deadly(37), by_colour, Tracker())
+        watch_source({str(source)!r}, {outputs!r}, Options(every=2))
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert set(listing(tmp_path)) >= {"out.csv.part", "out.json.part", "out.csv.checkpoint"}
+    with (tmp_path / "out.csv.part").open("a") as file:
+        file.write("half a r")
+    with pytest.raises(MienError, match="--resume goes on"):
+        watch_source(str(source), outputs, Options(every=2))
+    outputs = replace(outputs, resume=True)
+    with pytest.raises(MienError, match="differs in its every"):
+        watch_source(str(source), outputs, Options(every=3))
+    assert watch_source(str(source), outputs, Options(every=2)) == 0
+    for before, after in zip(whole.files(), outputs.files(), strict=True):
+        assert before.read_bytes() == after.read_bytes()
+    assert capsys.readouterr().out.endswith(complete)
+    assert not [name for name in listing(tmp_path) if name.endswith((".part", ".checkpoint"))]
+
+
+def deadly(frames: int) -> Callable[[Image], list[Face]]:
+    """A detector that kills the process after some frames."""
+    assert checkpoint.INTERVAL == 0
+    left = iter(range(frames))
+
+    def detect(image: Image) -> list[Face]:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return brightest(image)
+
+    return detect
+
+
+@pytest.mark.usefixtures("quick")
+def test_resume_with_nothing_to_go_on_with_begins_and_a_finished_run_is_not_done_again(
+    film: Film, tmp_path: Path
+) -> None:
+    source, outputs = film(), Outputs(csv=tmp_path / "out.csv", resume=True)
+    assert watch_source(str(source), outputs, Options()) == 0
+    assert len(table(tmp_path / "out.csv")) == 20
+    with pytest.raises(MienError, match="is there already"):
+        watch_source(str(source), outputs, Options())
+    with pytest.raises(MienError, match="ask for these alone"):
+        watch_source(str(source), Outputs(csv=tmp_path / "b.csv", plot=tmp_path / "b.png", resume=True), Options())
+
+
+def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: Path) -> None:
+    (tmp_path / "out.csv.checkpoint").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
+    with pytest.raises(MienError, match="is damaged"):
+        watch_source(str(film()), Outputs(csv=tmp_path / "out.csv", resume=True), Options())
+    assert not Path("hacked").exists()
+
+
+def test_what_went_wrong_on_the_way_is_told() -> None:
+    journal = Journal(frames=9, corrupt=3, reconnects=2, gaps=[(1.0, 2.0), (5.0, 7.5)], missing=12.0)
+    assert len(watching.troubles(journal)) == 3
+    assert watching.troubles(Journal(frames=9, missing=0.1)) == []
+
+
+def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "real_time_emotion_detection.py", "--no-window", "--csv", str(tmp_path / "out.csv")]
+    script = [*command, "--source", str(portrait), "--every", "5"]
+    done = subprocess.run(script, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
+    assert "5 frames, 1 person" in done.stdout
+    assert len(table(tmp_path / "out.csv")) == 5
