@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.labels import COLOURS, EMOTIONS
-from mien.media.draw import annotate, label, place, text_size
+from mien.media.draw import annotate, caption, label, place, text_size
 from mien.see.face import Face, Reading, overlap
 
 GRAY = np.full((300, 400, 3), 90, np.uint8)
@@ -48,6 +49,13 @@ def test_the_box_has_the_colour_of_the_emotion_on_all_four_sides(emotion: str) -
     for x, y in ((150, 100), (150, 219), (100, 160), (199, 160)):
         assert tuple(drawn[y, x]) == COLOURS[EMOTIONS.index(emotion)]
     assert (drawn[150, 150] == 90).all()
+
+
+def test_a_label_says_who_it_is_where_that_is_known() -> None:
+    nobody = reading(100, 100, 200, 220)
+    assert caption(nobody) == "happy 70%"
+    assert caption(replace(nobody, person=3)) == "3 · happy 70%"
+    assert (annotate(GRAY, [nobody]) != annotate(GRAY, [replace(nobody, person=3)])).any()
 
 
 def test_a_label_stands_on_its_box_where_there_is_room() -> None:

@@ -1,4 +1,4 @@
-"""Draws readings on a picture: a box around each face, beside it the emotion and its probability."""
+"""Draws readings on a picture: a box around each face, beside it who it is, the emotion and its probability."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
         outline(drawn, reading.face.box, _colour(reading), 1 + text_size(image, reading.face.box) // 8)
     for reading in readings:  # after all the boxes, whose lines would cross the labels
         box = reading.face.box
-        patch = label(f"{reading.emotion} {reading.probability:.0%}", text_size(image, box), _colour(reading))
+        patch = label(caption(reading), text_size(image, box), _colour(reading))
         x, y = place(patch, box, image, faces, labels)
         part = drawn[y : y + patch.shape[0], x : x + patch.shape[1]]
         part[:] = patch[: part.shape[0], : part.shape[1]]  # a picture may be smaller than its label
         labels.append(_box(x, y, patch))
     return drawn
+
+
+def caption(reading: Reading) -> str:
+    """Return what a label says: the person's number where there is one, the emotion and its probability."""
+    who = "" if reading.person is None else f"{reading.person} · "
+    return f"{who}{reading.emotion} {reading.probability:.0%}"
 
 
 def text_size(image: Image, box: Floats) -> int:
