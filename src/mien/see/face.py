@@ -14,7 +14,11 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SIDE = 48  # pixels of a side of FER2013's pictures, and so of every crop
-FRAMED = 0.95  # FER2013's frame for the longer side of the detector's box, about the same centre: docs/crop.md
+
+# How FER2013 frames a face, the medians of docs/crop.md:
+BY_SPREAD = 4.27  # the frame's side for the root mean square distance of the landmarks from their mean
+ABOVE = 0.084  # how far the frame's centre lies above that mean, in sides of the frame
+BY_BOX = 0.956  # the frame's side for the longer side of the detector's box, which has the same centre
 
 
 @dataclass(frozen=True, eq=False, slots=True)  # eq=False: arrays do not compare to one bool
@@ -75,16 +79,27 @@ def overlap(a: Floats, b: Floats) -> Floats:
 
 
 def crop(image: Image, face: Face) -> Image:
-    """The face as FER2013 frames it: gray bytes (48, 48) of RGB bytes (height, width, 3).
+    """The face upright and as FER2013 frames it, by its landmarks: gray bytes (48, 48) of RGB bytes (height, width, 3).
 
     Shrinking averages areas; beyond the picture its outermost pixels go on.
     """
-    x1, y1, x2, y2 = (float(value) for value in face.box)
-    return _sample(image, ((x1 + x2) / 2, (y1 + y2) / 2), FRAMED * max(x2 - x1, y2 - y1))
+    left_eye, right_eye, _, left_mouth, right_mouth = points = face.landmarks.astype(np.float64)
+    mean = points.mean(0)
+    side = BY_SPREAD * float(np.sqrt(((points - mean) ** 2).sum(1).mean()))
+    across = right_eye - left_eye + right_mouth - left_mouth
+    roll = float(np.arctan2(across[1], across[0]))
+    upward = np.array([np.sin(roll), -np.cos(roll)])
+    return _sample(image, mean + ABOVE * side * upward, side, roll)
 
 
-def _sample(image: Image, centre: tuple[float, float], side: float, roll: float = 0.0) -> Image:
-    """A square of the picture as gray bytes (48, 48); `roll` turns it, clockwise in the picture, in radians."""
+def crop_by_box(image: Image, face: Face) -> Image:
+    """The face as FER2013 frames it, by its box: as `crop`, but as it leans. For comparison."""
+    box = face.box.astype(np.float64)
+    return _sample(image, (box[:2] + box[2:]) / 2, BY_BOX * float((box[2:] - box[:2]).max()), 0.0)
+
+
+def _sample(image: Image, centre: NDArray[np.float64], side: float, roll: float) -> Image:
+    """A square of the picture as gray bytes (48, 48), turned clockwise by `roll` radians."""
     side = max(side, 1.0)
     scale = min(1.0, SIDE / side)
     part, corner = _cut(image, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
@@ -95,14 +110,14 @@ def _sample(image: Image, centre: tuple[float, float], side: float, roll: float 
     # From pixels of the crop to those of the picture, then to those of `gray`; pixel centres lie at halves.
     step = side / SIDE
     turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) * step
-    start = np.array(centre) - corner - turn @ np.full(2, (SIDE - 1) / 2)
+    start = centre - corner - turn @ np.full(2, (SIDE - 1) / 2)
     ratio = np.array(size) / (width, height)
     matrix = np.column_stack([turn, start]) * ratio[:, None] - [[0, 0, 0.5]]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(gray, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
 
-def _cut(image: Image, centre: tuple[float, float], reach: float) -> tuple[Image, NDArray[np.intp]]:
+def _cut(image: Image, centre: NDArray[np.float64], reach: float) -> tuple[Image, NDArray[np.intp]]:
     """What the picture has within `reach` of a point, a pixel at least, and where that begins: x, y."""
     height, width = image.shape[:2]
     (x1, x2), (y1, y2) = (
