@@ -83,10 +83,12 @@ def read(
 ) -> int:
     """Read the emotion of every face in pictures, or in a video."""
     from mien.apps.reading import Outputs, read_pictures
-    from mien.apps.watching import is_video, read_video
+    from mien.media.video import is_video
     from mien.see.pipeline import open_pipeline
 
-    if is_video(sources):
+    if len(sources) == 1 and is_video(sources[0]):
+        from mien.apps.watching import read_video
+
         return read_video(sources[0], csv, json, counts, model, min_face, pictures=bool(image_out or show))
     outputs = Outputs(image_out, counts, csv, json, show)
     return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))

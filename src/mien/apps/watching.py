@@ -22,11 +22,10 @@ from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_js
 from mien.media.recording import Recording
 from mien.media.sinks import Counts, Sink
 from mien.media.summary import Summary, Timeline
-from mien.media.video import ENDINGS, VideoFile, is_url, open_source
+from mien.media.video import VideoFile, open_source
 from mien.media.window import Window
 from mien.see.face import Frame
 from mien.see.pipeline import Pipeline, open_pipeline
-from mien.see.track import Tracker
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Options:
 
     def open_pipeline(self) -> Pipeline:
         """Load the networks. Raises ModelError."""
-        return open_pipeline(self.model, min_face=self.min_face, track=Tracker())
+        return open_pipeline(self.model, min_face=self.min_face, stream=True)
 
 
 def watch_source(source: str, outputs: Outputs, options: Options) -> int:
@@ -102,11 +101,6 @@ def watch_source(source: str, outputs: Outputs, options: Options) -> int:
     if problem:
         raise problem
     return stop.code
-
-
-def is_video(sources: Sequence[str]) -> bool:
-    """Is this one video, and not pictures?"""
-    return len(sources) == 1 and (Path(sources[0]).suffix.lower() in ENDINGS or is_url(sources[0]))
 
 
 def read_video(

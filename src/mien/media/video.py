@@ -45,7 +45,7 @@ def open_source(
     name, sampling = os.fspath(source) if not isinstance(source, int) else str(source), Sampling(every, fps)
     if isinstance(source, int) or _is_camera(name):
         return Live(f"camera {name}", camera(name), sampling, stop=stop)
-    if not is_url(name):
+    if not _is_url(name):
         _check_file(Path(name))
         return VideoFile(f"file:{name}", name, sampling)
     shown = without_password(name)
@@ -98,8 +98,12 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def is_url(name: str) -> bool:
-    """Does a name say how to reach what it names?"""
+def is_video(name: str) -> bool:
+    """Does a name look like a video's, and not like a picture's?"""
+    return Path(name).suffix.lower() in ENDINGS or _is_url(name)
+
+
+def _is_url(name: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None  # two letters or more: C:\ is a drive
 
 
