@@ -89,10 +89,9 @@ def watch(
 
     from mien.media.video import open_source
     from mien.see.pipeline import open_pipeline
-    from mien.see.track import Tracker
 
     frames = iter(open_source(source, every=every, fps=fps, timeout=timeout))
-    pipeline = open_pipeline(model, min_face=min_face, track=Tracker())
+    pipeline = open_pipeline(model, min_face=min_face, stream=True)
     with closing(frames), closing(pipeline(frames)) as results:
         yield from results
 

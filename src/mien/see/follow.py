@@ -1,0 +1,77 @@
+"""Faces in a stream of frames: searched for every few frames, and in between looked for where they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from mien.see.detect import Detector
+from mien.see.face import Face, Floats, Image, overlap
+
+MARGIN = 1.0  # face sides around a lost face in which it is searched for
+SAME = 0.5  # overlap from which on two boxes are one face
+
+
+class Follower:
+    """Finds the faces of one frame after the other, at a small part of the cost of searching each.
+
+    Every `search_every` frames the detector searches the whole frame. In between its later networks, without the image
+    pyramid, refine the boxes of the frame before and say whether the face is still there; one that is not is searched
+    for around its place, and when nobody is left the whole frame is searched, so that a cut is not missed.
+    """
+
+    def __init__(self, detector: Detector, search_every: int = 10) -> None:
+        self.detector, self.search_every = detector, search_every
+        self._faces: list[Face] = []
+        self._age = search_every  # frames since the whole frame was searched
+
+    def __call__(self, rgb: Image) -> list[Face]:
+        """The faces of the next frame, RGB bytes (height, width, 3)."""
+        self._age += 1
+        known, self._faces = self._faces, []
+        if self._age <= self.search_every:
+            self._faces = _distinct(self._follow(rgb, known))
+        if self._age > self.search_every or (known and not self._faces):
+            self._faces, self._age = self.detector(rgb), 0
+        return self._faces
+
+    def _follow(self, rgb: Image, known: list[Face]) -> Iterator[Face]:
+        if not known:
+            return
+        boxes = np.stack([face.box for face in known])
+        for box, face in zip(boxes, self.detector.refine(rgb, boxes), strict=True):
+            if face is not None:
+                yield face
+            else:
+                yield from self._search_around(rgb, box)
+
+    def _search_around(self, rgb: Image, box: Floats) -> list[Face]:
+        """The faces near a box and of about its size: in the shrunk region smaller ones are too small to be found."""
+        side = float((box[2:] - box[:2]).max())
+        reach = np.tile([-MARGIN * side, MARGIN * side], (2, 1)).T.ravel()
+        x1, y1, x2, y2 = np.rint(box + reach).astype(int).clip(0, np.tile(rgb.shape[1::-1], 2)).tolist()
+        region = rgb[y1:y2, x1:x2]
+        if not region.size:
+            return []
+        scale = min(1.0, 1.5 * self.detector.min_face / side)
+        size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
+        small = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+        scales, corner = np.array(region.shape[1::-1]) / size, np.array((x1, y1))
+        return [_moved(face, scales, corner) for face in self.detector(small.astype(np.uint8, copy=False))]
+
+
+def _moved(face: Face, scales: np.ndarray, corner: np.ndarray) -> Face:
+    """A face of a shrunk region in pixels of the frame."""
+    box = face.box * np.tile(scales, 2) + np.tile(corner, 2)
+    return Face(box.astype(np.float32), face.confidence, (face.landmarks * scales + corner).astype(np.float32))
+
+
+def _distinct(faces: Iterator[Face]) -> list[Face]:
+    """Without those that overlap a surer one: two boxes that were followed may have come upon one face."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.confidence):
+        if not kept or overlap(face.box[None], np.stack([other.box for other in kept])).max() < SAME:
+            kept.append(face)
+    return kept
