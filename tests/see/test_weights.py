@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from mien.errors import ModelError
@@ -87,7 +88,6 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_an_error_with_what_to_do() -> None:
-    ort = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this machine has the device")
     with pytest.raises(ModelError, match="has no cuda: pip install onnxruntime-gpu, or use cpu"):
