@@ -211,7 +211,7 @@ class Run:
     def report(self) -> None:
         """Print who was seen, and what went wrong on the way."""
         if STANDARD_OUTPUT not in self.outputs.files():
-            print_summary(self.summary)
+            print_summary(self.summary, self.source.journal.dropped)
             if self.checkpoints and self.checkpoints.path.exists():
                 print("stopped before the end: the same command with --resume goes on from here")
         for line in troubles(self.source.journal):
@@ -258,7 +258,7 @@ class Bar:
         self.bar.update(self.task, completed=frame.time, rate=f"{self.frames / elapsed:.0f}" if elapsed else "–")
 
 
-def print_summary(summary: Summary) -> None:
+def print_summary(summary: Summary, dropped: int) -> None:
     """Print a table of the people, seconds in view and share of each emotion, and a line under it."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in ("person", "in view", "emotions"):
@@ -270,6 +270,8 @@ def print_summary(summary: Summary) -> None:
         Console().print(table)
     people = sum(person is not None for person in summary.people)
     frames = f"{summary.frames} frame{'s' * (summary.frames != 1)}"
+    if dropped:
+        frames += f" ({dropped} older ones were dropped to keep up)"
     faces = sum(presence.emotions.total() for presence in summary.people.values())
     who = f"{people} {'person' if people == 1 else 'people'}, " if people else ""
     print(f"{frames}, {who}{faces} face{'s' * (faces != 1)}" if faces else f"{frames}, no face found")

@@ -159,7 +159,7 @@ def _is_cover(stream: Any) -> bool:
 def _packets(container: InputContainer, stream: VideoStream, journal: Journal) -> Iterator[Packet[VideoStream] | None]:
     """Yield the packets of a stream, then None, at which the decoder gives out what it holds.
 
-    Errors are skipped and counted until there are too many in a row.
+    Errors are skipped, and counted when packets follow; too many in a row are the end.
     """
     import av
 
@@ -167,6 +167,7 @@ def _packets(container: InputContainer, stream: VideoStream, journal: Journal) -
     while failures < PATIENCE:
         try:
             for packet in container.demux(stream):
+                journal.corrupt += failures
                 failures = 0
                 if packet.size:  # an empty one would end the decoder: AVI marks repeated frames with those
                     yield packet
@@ -174,6 +175,5 @@ def _packets(container: InputContainer, stream: VideoStream, journal: Journal) -
         except (av.error.ExitError, ConnectionError, TimeoutError) as error:
             raise SourceError(f"the stream broke off ({reason(error)})") from None
         except (av.FFmpegError, ValueError):
-            journal.corrupt += 1
             failures += 1
     yield None
