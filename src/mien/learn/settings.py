@@ -51,6 +51,18 @@ class Settings:
     temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
 
 
+STUDENT = Settings(
+    network="plain-s",
+    epochs=80,
+    optimiser="sgd",
+    learning_rate=0.1,
+    dropout=0.2,
+    oversample=0.25,
+    votes=0.5,
+    patience=0,
+    augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
+)
+
 RECIPES = {
     "baseline": Settings(
         epochs=45,
@@ -58,28 +70,8 @@ RECIPES = {
         oversample=0.25,
         augmentation=Augmentation(light=0.2, erase=0.15),
     ),
-    "student-s": Settings(
-        network="plain-s",
-        epochs=80,
-        optimiser="sgd",
-        learning_rate=0.1,
-        dropout=0.2,
-        oversample=0.25,
-        votes=0.5,
-        patience=0,
-        augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
-    ),
-    "student-m": Settings(
-        network="resnet-m",
-        epochs=80,
-        optimiser="sgd",
-        learning_rate=0.1,
-        dropout=0.2,
-        oversample=0.25,
-        votes=0.5,
-        patience=0,
-        augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
-    ),
+    "student-s": STUDENT,
+    "student-m": replace(STUDENT, network="resnet-m"),
     "teacher": Settings(
         network="resnet-18",
         epochs=100,
