@@ -1,4 +1,4 @@
-"""Check the promises about the base install: its size, no training framework in it, and how long `import mien` takes."""
+"""Check what the base install promises: its size, no training framework in it, how long `import mien` takes."""
 
 import importlib.util
 import statistics
