@@ -21,7 +21,7 @@ import pytest
 import mien
 from mien.apps import checkpoint, watching
 from mien.apps.cli import main
-from mien.apps.watching import Options, Outputs, watch_source
+from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, SourceError
 from mien.media.footage import Journal
 from mien.media.video import open_source
@@ -239,6 +239,16 @@ def test_a_run_that_was_killed_goes_on_and_its_rows_are_those_of_an_unbroken_one
         assert before.read_bytes() == after.read_bytes()
     assert capsys.readouterr().out.endswith(complete)
     assert not [name for name in listing(tmp_path) if name.endswith((".part", ".checkpoint"))]
+
+
+def test_the_usual_pipeline_goes_on_from_a_stop_as_if_there_had_been_none(portrait: Path, tmp_path: Path) -> None:
+    whole, halves = tmp_path / "whole.csv", Outputs(csv=tmp_path / "halves.csv")
+    assert watch_source(str(portrait), Outputs(csv=whole), Options()) == 0
+    source, pipeline = open_source(portrait), Options().open_pipeline()
+    assert Run(source, halves, Options(), None).through(pipeline, lambda: source.journal.frames == 13) is None
+    assert len(table(tmp_path / "halves.csv")) == 13
+    assert watch_source(str(portrait), replace(halves, resume=True), Options()) == 0
+    assert (tmp_path / "halves.csv").read_bytes() == whole.read_bytes()
 
 
 def deadly(frames: int) -> Callable[[Image], list[Face]]:
