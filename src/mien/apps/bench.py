@@ -1,0 +1,84 @@
+"""The command `bench video`: how fast a video is read on one core, and how good the boxes are that this leaves."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien.media.growing import growing_csv
+from mien.media.video import open_source
+from mien.see.detect import Detector
+from mien.see.face import Face, Frame, overlap
+from mien.see.pipeline import STREAM_SIDE, open_pipeline
+
+SAME = 0.5  # overlap from which on two boxes are one face
+
+
+def bench_video(source: str, frames: int, min_face: float, model: Path | None) -> str:
+    """One line: frames a second from the file to the CSV on one core, and the boxes against searching every frame."""
+    _keep_to_one_core()
+    seconds, cpu, faces, followed = _read(source, frames, min_face, model)
+    if not followed:
+        return f"{source}: no frame to measure"
+    height, width = followed[0][0]
+    found, agreement = _against_searching(source, [faces for _, faces in followed], min_face)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return (
+        f"{Path(source).name}: {width}x{height}, {len(followed)} frames, {faces / len(followed):.1f} faces a frame: "
+        f"{len(followed) / seconds:.0f} frames a second, {1000 * cpu / len(followed):.2f} ms of CPU a frame; "
+        f"{100 * found:.1f} % of the faces of a search of every frame, mean overlap {agreement:.3f}; "
+        f"{memory:.0f} MiB at most"
+    )
+
+
+def _read(
+    source: str, frames: int, min_face: float, model: Path | None
+) -> tuple[float, float, int, list[tuple[tuple[int, int], list[Face]]]]:
+    """Seconds by the clock, seconds of CPU, the number of faces, and the size and faces of each frame."""
+    pipeline = open_pipeline(model, min_face=min_face, stream=True)
+    kept: list[tuple[tuple[int, int], list[Face]]] = []
+    with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        for frame, readings in pipeline(islice(open_source(source), frames)):
+            table.write(frame, readings)
+            kept.append((_size(frame), [reading.face for reading in readings]))
+        seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    return seconds, cpu, sum(len(faces) for _, faces in kept), kept
+
+
+def _against_searching(source: str, followed: list[list[Face]], min_face: float) -> tuple[float, float]:
+    """The share of the faces of every third frame's search that were followed as well, and their mean overlap."""
+    detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
+    overlaps: list[float] = []
+    for index, frame in enumerate(islice(open_source(source), len(followed))):
+        if index % 3 == 0:
+            overlaps += _best_overlaps(detector(frame.image), followed[index])
+    same = [value for value in overlaps if value >= SAME]
+    return (len(same) / len(overlaps), float(np.mean(same))) if same else (0.0, 0.0)
+
+
+def _best_overlaps(searched: list[Face], followed: list[Face]) -> list[float]:
+    """For each searched face its overlap with the followed one that fits it best, 0 where there is none."""
+    if not (searched and followed):
+        return [0.0] * len(searched)
+    boxes = (np.stack([face.box for face in faces]) for faces in (searched, followed))
+    return [float(value) for value in overlap(*boxes).max(1)]
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    return frame.image.shape[0], frame.image.shape[1]
+
+
+def _keep_to_one_core() -> None:
+    """Run on one core, where the system lets a process choose, and with one thread in OpenCV."""
+    cv2.setNumThreads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
