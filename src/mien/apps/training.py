@@ -56,7 +56,7 @@ def prepare(
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
     as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
     val: Annotated[float, typer.Option(min=0.01, max=0.5, help="The share of Training kept for validation.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the split into training and validation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split into training and validation.")] = 0,
 ) -> None:
     """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped."""
     from mien.data.prepare import prepare as prepare_data

@@ -72,6 +72,8 @@ def load(folder: Path, name: str) -> Split:
     for key, array in arrays.items():
         if array.dtype != ARRAYS[key][0] or array.shape != (length, *ARRAYS[key][1]):
             raise DataError(f"{folder / name}_{key}.npy holds {array.dtype} {array.shape}: prepare the data again")
+    if not length or arrays["labels"].max() >= len(EMOTIONS):
+        raise DataError(f"{folder} has a {name} split without images or with labels above 6: prepare the data again")
     return Split(**arrays)
 
 

@@ -33,6 +33,9 @@ def find_pictures(names: Iterable[str | os.PathLike[str]]) -> list[Path]:
     A folder stands for the pictures directly in it, by name and without hidden ones; `**` in a pattern reaches deeper.
     What names nothing is listed as it is, for the reading to report: one bad name does not stop the others.
     """
+    names = list(names)
+    if "" in names:  # an unset variable of the shell; as a path it would be the current folder
+        raise SourceError("a source has no name: give a picture, a folder or a pattern")
     found = (path for name in names for path in _expanded(Path(name)) or [Path(name)])
     return list(dict.fromkeys(found))
 

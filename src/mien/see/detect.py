@@ -6,6 +6,7 @@ IEEE SPL 23(10), arXiv:1604.02878; its constants and weights are those of the `m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ class Detector:
         threads: int = 1,
         device: Device = "cpu",
     ):
-        if min_face < CELL:
+        if not CELL <= min_face < math.inf:
             raise ValueError(f"min_face is {min_face}: MTCNN finds no faces under {CELL} pixels")
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")

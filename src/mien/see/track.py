@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
 
+from mien.errors import MissingExtra
 from mien.see.face import Face, Floats, Frame, Image, Reading
 
 SIDE = 16  # pixels of the thumbnail that stands for how a face looks
@@ -41,10 +43,12 @@ class Tracker:
     Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
     (Jonker & Volgenant 1987). Who is out of sight for less than `memory` seconds keeps the number. Scores follow with
     the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it leads by
-    `margin`.
+    `margin`. Raises MissingExtra without the package `lap`.
     """
 
     def __init__(self, *, memory: float = 4.0, smoothing: float = 0.25, margin: float = 0.08) -> None:
+        if find_spec("lap") is None:
+            raise MissingExtra("video needs lap, which tells people apart: pip install 'mien[live]'")
         self.memory, self.smoothing, self.margin = memory, smoothing, margin
         self._people: list[_Person] = []
         self._count = 0
