@@ -203,10 +203,37 @@ def test_without_a_display_show_says_so_in_one_line(
     assert run("read", scene, ASTRONAUT, "--show") == 2
 
 
-@pytest.mark.parametrize("wrong", [["read"], ["read", "a.jpg", "--min-face", "3"], ["read", "--no-such"], ["raed"]])
-def test_a_wrong_command_ends_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "command"),
+    [
+        (["read"], "mien read"),
+        (["read", "a.jpg", "--min-face", "3"], "mien read"),
+        (["read", "a.jpg", "--min-face", "nan"], "mien read"),
+        (["watch", "a.mp4", "--fps", "inf"], "mien watch"),
+        (["read", "--no-such"], "mien read"),
+        (["data", "prepare"], "mien data prepare"),
+        (["raed"], "mien"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_ends_with_2(
+    wrong: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(*wrong) == 2
-    assert "Usage" in capsys.readouterr().err
+    assert only_line(capsys.readouterr().err).endswith(f": see `{command} --help`\n")
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    shown = capsys.readouterr()
+    assert "Usage: mien" in shown.out and not shown.err
+
+
+def test_a_piped_table_has_its_lines_unbroken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    shutil.copy(ASTRONAUT, folder / "a.jpg")
+    assert run("read", folder / "a.jpg", ASTRONAUT) == 0
+    assert f" {folder / 'a.jpg'} " in capsys.readouterr().out
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

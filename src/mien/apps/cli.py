@@ -18,7 +18,7 @@ import typer.core
 
 from mien import __version__
 from mien.apps import training
-from mien.apps.terminal import say
+from mien.apps.terminal import finite, say
 from mien.errors import MienError
 
 
@@ -40,12 +40,28 @@ class Commands(typer.core.TyperGroup):
         raise typer.Exit(code or 0)
 
 
+MinFace = Annotated[
+    float, typer.Option(min=12, callback=finite, help="Side of the smallest face looked for, in pixels.")
+]
+
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, by default on the arguments of this process, and end with the exit code."""
-    app(arguments, prog_name="mien")
+    try:
+        code = app(arguments, prog_name="mien", standalone_mode=False)
+    except typer.TyperException as error:  # a wrong option; typer's own report of it takes a box of six lines
+        if message := error.format_message():  # empty where the help was shown in its place
+            say(f"{message.rstrip('.')}: see `{command_of(error)} --help`")
+        code = 2
+    sys.exit(code)
+
+
+def command_of(error: typer.TyperException) -> str:
+    """Return the command that an option was wrong for, as it is typed."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "mien"
 
 
 def show_version(asked: bool) -> None:
@@ -76,7 +92,7 @@ def read(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
-    min_face: Annotated[float, typer.Option(min=12, help="Side of the smallest face looked for, in pixels.")] = 20,
+    min_face: MinFace = 20,
     model: Annotated[
         Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
     ] = None,
@@ -109,11 +125,13 @@ def watch(
     video_out: Annotated[Path | None, typer.Option(help="Write the annotated video, with its sound.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a timeline of each person's emotions.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Read every N-th frame.")] = 1,
-    fps: Annotated[float | None, typer.Option(min=0.001, help="Read at most so many frames a second.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a stream may be silent.")] = 10,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, callback=finite, help="Read at most so many frames a second.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, callback=finite, help="Seconds that a stream may be silent.")] = 10,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a file where a run was stopped.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
-    min_face: Annotated[float, typer.Option(min=12, help="Side of the smallest face looked for, in pixels.")] = 40,
+    min_face: MinFace = 40,
     model: Annotated[
         Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
     ] = None,
@@ -134,7 +152,7 @@ app.add_typer(bench, name="bench")
 def bench_video(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Video files.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames of each that are read, at most.")] = 600,
-    min_face: Annotated[float, typer.Option(min=12, help="Side of the smallest face looked for, in pixels.")] = 40,
+    min_face: MinFace = 40,
     model: Annotated[Path | None, typer.Option(help="An ONNX file, in place of the packaged one.")] = None,
 ) -> None:
     """Measure how fast videos are read on one core, decoding to CSV, and how good the followed boxes are."""

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from mien.apps.terminal import printable, say
+from mien.apps.terminal import counted, print_table, printable, say
 from mien.errors import OutputError, SourceError
 from mien.files import STANDARD_OUTPUT, check_distinct
 from mien.labels import COLOURS, EMOTIONS
@@ -121,7 +121,7 @@ class Report:
     def print(self) -> None:
         """Print the table and the line under it."""
         if self.counts:
-            Console().print(self.table)
+            print_table(self.table)
         print(self.summary())
 
     def summary(self) -> str:
@@ -129,9 +129,9 @@ class Report:
         faces = self.counts.total()
         emotions = ", ".join(f"{self.counts[emotion]} {emotion}" for emotion in EMOTIONS if self.counts[emotion])
         if not self.several:
-            return f"{_number(faces, 'face')}: {emotions}" if faces else "no face found; the picture stays unchanged"
-        found = f"{_number(self.pictures, 'picture')}, {_number(faces, 'face')}" + (f": {emotions}" if faces else "")
-        return f"{found}; no face in {_number(self.without, 'picture')}" if self.without else found
+            return f"{counted(faces, 'face')}: {emotions}" if faces else "no face found; the picture stays unchanged"
+        found = f"{counted(self.pictures, 'picture')}, {counted(faces, 'face')}" + (f": {emotions}" if faces else "")
+        return f"{found}; no face in {counted(self.without, 'picture')}" if self.without else found
 
 
 def _cells(number: int, reading: Reading) -> list[str | Text]:
@@ -139,7 +139,3 @@ def _cells(number: int, reading: Reading) -> list[str | Text]:
     x1, y1, x2, y2 = (f"{at:.0f}" for at in reading.face.box)
     emotion = Text(reading.emotion, style=f"rgb({red},{green},{blue})")
     return [str(number), emotion, f"{reading.probability:.0%}", f"{x1},{y1} to {x2},{y2}"]
-
-
-def _number(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"

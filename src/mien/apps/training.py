@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mien.apps.terminal import counted, finite, print_table
 from mien.errors import MissingExtra
 from mien.files import check_output, explained
 
@@ -55,7 +56,9 @@ def prepare(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("processed"),
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
     as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
-    val: Annotated[float, typer.Option(min=0.01, max=0.5, help="The share of Training kept for validation.")] = 0.1,
+    val: Annotated[
+        float, typer.Option(min=0.01, max=0.5, callback=finite, help="The share of Training kept for validation.")
+    ] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of the split into training and validation.")] = 0,
 ) -> None:
     """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped."""
@@ -64,7 +67,7 @@ def prepare(
     began = time.perf_counter()
     manifest = prepare_data(source, out, votes=votes, as_published=as_published, val=val, seed=seed)
     counts = manifest["counts"]
-    show("Images", ["split", *counts["train"]], [[name, *row.values()] for name, row in counts.items()])
+    show("Images", ["", *counts], [[name, *(row[name] for row in counts.values())] for name in counts["train"]])
     show("In the source", ["", ""], [[name, count] for name, count in manifest["facts"].items()])
     show("Dropped from training", ["reason", "images"], list(map(list, manifest["dropped"]["counts"].items())))
     published = manifest["source"]["published"]
@@ -81,11 +84,10 @@ def explore(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("plots"),
 ) -> None:
     """Draw class counts, sample images, mean faces and, with votes, the label noise."""
-    with needs_extra():
-        from mien.data.explore import explore as explore_data
+    from mien.data.explore import explore as explore_data
 
-        for title, header, rows in explore_data(processed, out):
-            show(title, header, rows)
+    for title, header, rows in explore_data(processed, out):
+        show(title, header, rows)
     print(f"The pictures are in {out}.")
 
 
@@ -103,7 +105,9 @@ def train(
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
     views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop before so many minutes have passed.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, callback=finite, help="Stop before so many minutes have passed.")
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
@@ -129,7 +133,7 @@ def train(
     splits = _splits(data, settings)
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
-        print(f"{each.network} on {on.device}, {on.threads} threads → {folder}", flush=True)
+        print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')} → {folder}", flush=True)
         learn = partial(train_run, splits, folder, each, machine=on, resume=resume, views=judged, limit=limit)
         code = _watched(learn, folder, each.epochs, limit)
         if code or limit.over:
@@ -153,8 +157,9 @@ def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: in
     rows = rows or checkpoint.history(out)
     if rows:
         figures.losses(rows, out / "plots" / "model_loss_during_training.png")
-        best = max(rows, key=lambda row: row["val_accuracy"])
-        print(f"{len(rows)} epochs; best validation accuracy {best['val_accuracy']:.4f} in epoch {best['epoch']:.0f}.")
+        best = min(rows, key=lambda row: row["val_loss"])
+        found = f"{best['val_loss']:.4f} in epoch {best['epoch']:.0f}, at an accuracy of {best['val_accuracy']:.4f}"
+        print(f"{counted(len(rows), 'epoch')}; lowest validation loss {found}.")
     return code
 
 
@@ -163,7 +168,7 @@ def distil_views(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
     count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of the changes that make a view.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the changes that make a view.")] = 0,
     recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
@@ -222,11 +227,11 @@ def evaluate(
     with needs_extra():
         from mien.learn import evaluate as measure
 
-        with explained(out):
-            out.mkdir(exist_ok=True)
-        check_output(out / measure.REPORT)
+        check_output(out / measure.REPORT if out.exists() else out)
         began = time.perf_counter()
         report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness)
+        with explained(out):
+            out.mkdir(exist_ok=True)
         measure.write(report, out)
     print(measure.table(report))
     print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
@@ -275,8 +280,10 @@ def epochs_bar(epochs: int, limit: TimeLimit) -> Iterator[tuple[Any, Any]]:
 
 
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
-    """Print a table."""
+    """Print a table; nothing where it has no rows."""
+    if not rows:
+        return
     table = Table(*header, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    Console().print(table)
+    print_table(table)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mien.apps.checkpoint import Checkpoints, after, checkpoint_of, fingerprint, same_place
 from mien.apps.stopping import Stop
-from mien.apps.terminal import printable, say
+from mien.apps.terminal import counted, print_table, printable, say
 from mien.errors import MienError, OutputError
 from mien.files import STANDARD_OUTPUT, check_distinct
 from mien.media.footage import Journal, Source
@@ -267,14 +267,14 @@ def print_summary(summary: Summary, dropped: int) -> None:
         shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
         table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
     if summary.people:
-        Console().print(table)
+        print_table(table)
     people = sum(person is not None for person in summary.people)
-    frames = f"{summary.frames} frame{'s' * (summary.frames != 1)}"
+    frames = counted(summary.frames, "frame")
     if dropped:
         frames += f" ({dropped} older ones were dropped to keep up)"
     faces = sum(presence.emotions.total() for presence in summary.people.values())
     who = f"{people} {'person' if people == 1 else 'people'}, " if people else ""
-    print(f"{frames}, {who}{faces} face{'s' * (faces != 1)}" if faces else f"{frames}, no face found")
+    print(f"{frames}, {who}{counted(faces, 'face')}" if faces else f"{frames}, no face found")
 
 
 def troubles(journal: Journal) -> Sequence[str]:

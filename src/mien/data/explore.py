@@ -57,7 +57,7 @@ def explore(processed: Path, out: Path) -> list[Table]:
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("matplotlib"):
             raise
-        raise MissingExtra("drawing needs matplotlib: pip install 'mien[train]'") from None
+        raise MissingExtra("drawing needs matplotlib: pip install 'mien[plot]'") from None
     _check_place(out)
     splits = {name: load(processed, name) for name in SPLITS}
     counts = {name: np.bincount(split.labels, minlength=len(EMOTIONS)) for name, split in splits.items()}

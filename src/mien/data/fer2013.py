@@ -214,7 +214,7 @@ def _picture(name: str, data: bytes) -> Bytes:
                 if width * height <= MOST_PIXELS:  # known before anything is decoded
                     return _gray(picture)
     except Exception as error:  # on damaged files Pillow's readers raise whatever they trip over
-        raise DataError(f"{name} is no readable picture ({type(error).__name__}): mend or remove it") from error
+        raise DataError(f"{name} is no readable picture: mend or remove it") from error
     raise DataError(f"{name} has {width:,}×{height:,} pixels: it is no face of FER2013")
 
 

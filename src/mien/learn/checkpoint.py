@@ -83,13 +83,11 @@ class Run:
     average: nn.Module  # the exponential moving average of the weights
     optimiser: torch.optim.Optimizer
     history: list[dict[str, float]]  # one row an epoch
-    best: float = -1.0  # validation accuracy of the weights kept
-    waited: int = 0  # epochs since
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         parts = {key: getattr(self, key).state_dict() for key in ("model", "average", "optimiser")}
-        return {**parts, "history": self.history, "best": self.best, "waited": self.waited}
+        return {**parts, "history": self.history}
 
 
 def _new(settings: Settings, device: torch.device) -> Run:
@@ -137,7 +135,7 @@ def resume_run(out: Path, settings: Settings, machine: Machine) -> Run:
     try:
         for key in ("model", "average", "optimiser"):
             getattr(run, key).load_state_dict(saved[key])
-        return replace(run, **{key: saved[key] for key in ("history", "best", "waited")})
+        return replace(run, history=saved["history"])
     except (KeyError, ValueError, RuntimeError):
         raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
 
@@ -148,8 +146,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist: train with `mien train --out {path.parent}` first") from None
-    except Exception as error:  # torch.load raises whatever its unpickler does
-        raise TrainingError(f"{path} cannot be read ({type(error).__name__}): is it truncated?") from None
+    except Exception:  # torch.load raises whatever its unpickler does
+        raise TrainingError(f"{path} cannot be read: is it truncated?") from None
     if not (isinstance(saved, dict) and "settings" in saved):
         raise TrainingError(f"{path} is not a checkpoint of mien train")
     return saved

@@ -193,8 +193,8 @@ def read_views(path: Path) -> Views:
         views = Views(**arrays, augmentation=augmentation, **facts)
     except FileNotFoundError:
         raise TrainingError(f"there is no {path}: write it with `mien distil-views`") from None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise TrainingError(f"{path} cannot be read as views ({type(error).__name__}): is it truncated?") from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
+        raise TrainingError(f"{path} cannot be read as views: is it truncated?") from None
     fits = views.logits.shape[1:] == (len(views.rows), LOGITS) and len(views.logits) > 0
     if not fits or any(getattr(views, key).dtype != kind for key, kind in ARRAYS.items()):
         raise TrainingError(f"{path} holds no views: write it again with `mien distil-views`")

@@ -14,8 +14,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from mien.errors import ModelError, TrainingError
-from mien.files import WholeFile
+from mien.errors import ModelError, OutputError, TrainingError
+from mien.files import WholeFile, check_output
 from mien.labels import EMOTIONS
 from mien.learn.checkpoint import WEIGHTS, load_checkpoint
 from mien.learn.model import OFFICIAL, build
@@ -47,6 +47,9 @@ def export(run: Path, out: Path, head: str | None = None) -> float:
     probabilities of the checkpoint and those of the written file, read through `Classifier`. Raises TrainingError
     for a folder without whole weights and ModelError where the two differ by more than `TOLERANCE`.
     """
+    if out.suffix.lower() != ".onnx":
+        raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
+    check_output(out)
     saved = load_checkpoint(run / WEIGHTS)
     shipped = restore(saved, run)
     heads = _heads(saved)

@@ -68,14 +68,14 @@ def train(
     limit = limit or TimeLimit()
     with enough_memory(settings):
         learn, check = _loaders(data, settings, views, torch.device(machine.device))
+        if not learn.steps(settings.oversample):
+            raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
         run = resume_run(out, settings, machine) if resume else start_run(out, settings, machine)
         more, saved = _goes_on(run, settings, limit), time.perf_counter()
         while more:
             row = _one_epoch(run, learn, check, settings, tick)
             run.history.append(row)
-            better = row["val_accuracy"] > run.best
-            run.best, run.waited = (row["val_accuracy"], 0) if better else (run.best, run.waited + 1)
-            more = _goes_on(run, settings, limit)
+            better, more = not waited(run.history), _goes_on(run, settings, limit)
             keep = better or not settings.patience
             waits = machine.device == "cuda" and time.perf_counter() - saved < SAVE
             if not more or not waits or (better and settings.patience):
@@ -104,9 +104,15 @@ def _loaders(
 
 def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
     """Whether there is another epoch to train, and time for it."""
-    if len(run.history) >= settings.epochs or (settings.patience and run.waited >= settings.patience):
+    if len(run.history) >= settings.epochs or (settings.patience and waited(run.history) >= settings.patience):
         return False
     return limit.allows(run.history[-1]["seconds"] if run.history else 0.0)
+
+
+def waited(history: list[dict[str, float]]) -> int:
+    """Epochs since that of the lowest validation loss, which is a steadier guide than the accuracy."""
+    losses = [row["val_loss"] for row in history]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
 def _one_epoch(run: Run, learn: Loader, check: Loader, settings: Settings, tick: Tick) -> dict[str, float]:
@@ -132,8 +138,6 @@ def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) 
     torch.manual_seed(settings.seed * 100_003 + epoch)  # dropout, mixup: a resumed run draws what an unbroken one does
     run.model.train()
     steps = learn.steps(settings.oversample)
-    if not steps:
-        raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
     total = torch.zeros((), dtype=torch.float64, device=learn.device)
     correct = torch.zeros((), dtype=torch.int64, device=learn.device)
     look = LOOK if learn.device.type == "cuda" else 1

@@ -17,12 +17,12 @@ SAME = 0.5  # overlap from which on two boxes are one face
 class Follower:
     """Finds the faces of one frame after the other, at a small part of the cost of searching each.
 
-    Every `search_every` frames the detector searches the whole frame. In between its later networks, without the image
-    pyramid, refine the boxes of the frame before and say whether the face is still there; one that is not is searched
+    Every `search_every` frames the detector searches the whole frame. In between its last network, without the image
+    pyramid, refines the boxes of the frame before and says whether the face is still there; one that is not is searched
     for around its place, and when nobody is left the whole frame is searched, so that a cut is not missed.
     """
 
-    def __init__(self, detector: Detector, search_every: int = 10) -> None:
+    def __init__(self, detector: Detector, search_every: int = 15) -> None:
         self.detector, self.search_every = detector, search_every
         self._faces: list[Face] = []
         self._age = search_every  # frames since the whole frame was searched
