@@ -1,19 +1,25 @@
-"""How fast video is read: makes footage from the portrait in assets/, then runs `mien bench video` on it.
+"""How fast video is read, how late a live view is, how much memory an hour takes.
 
-    python benchmarks/video.py [--frames 600]
+    python benchmarks/video.py [--frames 600] [--minutes 60]
 
-The camera sways, turns and zooms over one face or a row of five, at 640x480 and 1920x1080, in H.264 at 30 frames a
-second. Wall-clock figures want a quiet machine; CPU time a frame is steadier.
+Makes footage from the portrait in assets/: the camera sways, turns and zooms over one face or a row of five, in H.264.
+Each line is a process of its own: `mien bench video` on one core, for 640x480 and 1920x1080 at 30 frames a second; a
+live view of 640x480 at 30 frames a second, from the moment at which a frame is there until it is drawn in the window;
+the resident memory after one minute and after `--minutes` of 640x480 at 10 frames a second, read into a CSV. Wall-clock
+figures want a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -21,10 +27,17 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
+from mien.media.footage import Journal, Shot
+from mien.media.growing import growing_csv
+from mien.media.live import Live
+from mien.media.video import open_source
+from mien.media.window import Window
 from mien.see.face import Image
+from mien.see.pipeline import open_pipeline
 
 PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
-RATE = 30
+RATE = 30  # frames a second
+SLOW = 10  # frames a second of the hour, which would take a quarter of one to read otherwise
 FACE = (100, 20, 340, 260)  # of the portrait: the face and what is around it
 FOOTAGE = {
     "vga-one-face.mp4": ((640, 480), 1),
@@ -37,25 +50,105 @@ def main() -> None:
     """Make the footage in a temporary folder and measure it, one line each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--frames", type=int, default=600, help="frames of each video (600)")
+    parser.add_argument("--minutes", type=int, default=60, help="of video whose memory is measured; 0: none (60)")
+    parser.add_argument("--measure", choices=("live", "memory"), help=argparse.SUPPRESS)
+    parser.add_argument("--video", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure:
+        print(live_view(options.video) if options.measure == "live" else memory(options.video))
+        return
     with tempfile.TemporaryDirectory() as folder:
         for name, (size, faces) in FOOTAGE.items():
             path = Path(folder) / name
             write_footage(path, size, faces, options.frames)
             command = [sys.executable, "-m", "mien", "bench", "video", str(path), "--frames", str(options.frames)]
             subprocess.run(command, check=True)
+        for name in list(FOOTAGE)[:2]:
+            itself("live", Path(folder) / name)
+        if options.minutes:
+            minute, whole = Path(folder) / "minute.mp4", Path(folder) / "whole.mp4"
+            write_footage(minute, (640, 480), 1, 60 * SLOW, rate=SLOW)
+            repeat(minute, whole, options.minutes)
+            itself("memory", whole)
 
 
-def write_footage(path: Path, size: tuple[int, int], faces: int, frames: int) -> None:
+def itself(measure: str, video: Path) -> None:
+    """Run one of the measurements below in a process of its own."""
+    subprocess.run([sys.executable, __file__, "--measure", measure, "--video", str(video)], check=True)
+
+
+def live_view(path: Path) -> str:
+    """One line: how long after it is there a frame is drawn, where frames come 30 times a second."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ["SDL_VIDEODRIVER"] = "dummy"
+    frames = [frame.image for frame in open_source(path)]
+    came: list[float] = []
+    late: list[float] = []
+    source = Live("camera", partial(camera, frames, came))
+    pipeline = open_pipeline(min_face=40, stream=True)
+    with Window() as window:
+        for frame, readings in pipeline(source):
+            window.write(frame, readings)
+            late.append(1000 * (time.perf_counter() - came[frame.index]))
+            if frame.index + 1 >= len(frames) - RATE:  # Live would take the end for a loss and begin anew
+                break
+    median, most = np.percentile(late, (50, 95))
+    dropped = source.journal.dropped
+    return f"{path.name}, live at {RATE}: drawn after {median:.0f} ms, 95 % within {most:.0f} ms; {dropped} dropped"
+
+
+def camera(frames: list[Image], came: list[float], _: Journal) -> Generator[Shot]:
+    """A camera that shows what was filmed, noting when each frame came."""
+    began = time.perf_counter()
+    for number, image in enumerate(frames):
+        time.sleep(max(0.0, began + number / RATE - time.perf_counter()))
+        came.append(time.perf_counter())
+        yield Shot(number / RATE, image.copy)
+
+
+def memory(path: Path) -> str:
+    """One line: the resident memory after the first minute, at the end, and the most that there was between."""
+    pipeline, sizes = open_pipeline(min_face=40, stream=True), list[float]()
+    with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
+        for frame, readings in pipeline(open_source(path)):
+            table.write(frame, readings)
+            if (frame.index + 1) % (60 * SLOW) == 0:
+                sizes.append(resident())
+    first, last = sizes[0], sizes[-1]
+    return f"{len(sizes)} minutes: {first:.0f} MiB after one, {last:.0f} MiB at the end, {max(sizes):.0f} MiB at most"
+
+
+def resident() -> float:
+    """MiB of memory that this process holds (proc(5): the second number of statm, in pages)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def write_footage(path: Path, size: tuple[int, int], faces: int, frames: int, rate: int = RATE) -> None:
     """Write a video of `frames` frames at `size`, width and height in pixels."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "medium"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "medium"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, RATE)
+        stream.time_base = Fraction(1, rate)
         for image in views(size, faces, frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
+
+
+def repeat(path: Path, out: Path, times: int) -> None:
+    """Write a video `times` over without encoding it anew."""
+    with av.open(str(out), "w") as container:
+        video, end = None, 0
+        for _ in range(times):
+            with av.open(str(path)) as source:
+                stream = source.streams.video[0]
+                video = video or container.add_stream_from_template(stream)
+                length = int(stream.duration or 0)
+                for packet in source.demux(stream):
+                    if packet.dts is not None and packet.pts is not None:
+                        packet.pts, packet.dts, packet.stream = packet.pts + end, packet.dts + end, video
+                        container.mux(packet)
+                end += length
 
 
 def views(size: tuple[int, int], faces: int, frames: int) -> Iterator[Image]:

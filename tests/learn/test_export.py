@@ -135,7 +135,7 @@ def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_p
     with pytest.raises(ModelError, match="choose one of official, ferplus"):
         export(run, out, head="best")
     assert out.read_text() == "mine"
-    with pytest.raises(OutputError, match="ends in .onnx"):
+    with pytest.raises(OutputError, match=r"ends in \.onnx"):
         export(run, tmp_path / "emotion.txt")
     with pytest.raises(OutputError, match="there is no folder"):
         export(run, tmp_path / "nowhere" / "emotion.onnx")
