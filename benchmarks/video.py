@@ -3,9 +3,10 @@
     python benchmarks/video.py [--frames 600] [--minutes 60]
 
 Makes footage from the portrait in assets/: the camera sways, turns and zooms over one face or a row of five, in H.264.
-Each line is a process of its own: `mien bench video` on one core, for 640x480 and 1920x1080 at 30 frames a second; a
-live view of 640x480 at 30 frames a second, from the moment at which a frame is there until it is drawn in the window;
-the resident memory after one minute and after `--minutes` of 640x480 at 10 frames a second, read into a CSV. Wall-clock
+Each line is a process of its own: `mien bench video` on one core, for 640x480 and 1920x1080 at 30 frames a second, and
+beside it the package `fer` with its MTCNN on the same frames and core, where it is installed with TensorFlow; a live
+view of 640x480 at 30 frames a second, from the moment at which a frame is there until it is drawn in the window; the
+resident memory after one minute and after `--minutes` of 640x480 at 10 frames a second, read into a CSV. Wall-clock
 figures want a quiet machine.
 """
 
@@ -20,6 +21,8 @@ import time
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from functools import partial
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -37,6 +40,7 @@ from mien.see.pipeline import open_pipeline
 
 PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 RATE = 30  # frames a second
+PEER_FRAMES = 30  # are enough for a package that takes a fifth of a second for each
 SLOW = 10  # frames a second of the hour, which would take a quarter of one to read otherwise
 FACE = (100, 20, 340, 260)  # of the portrait: the face and what is around it
 FOOTAGE = {
@@ -51,11 +55,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--frames", type=int, default=600, help="frames of each video (600)")
     parser.add_argument("--minutes", type=int, default=60, help="of video whose memory is measured; 0: none (60)")
-    parser.add_argument("--measure", choices=("live", "memory"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=tuple(MEASURES), help=argparse.SUPPRESS)
     parser.add_argument("--video", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(live_view(options.video) if options.measure == "live" else memory(options.video))
+        print(MEASURES[options.measure](options.video))
         return
     with tempfile.TemporaryDirectory() as folder:
         for name, (size, faces) in FOOTAGE.items():
@@ -63,6 +67,8 @@ def main() -> None:
             write_footage(path, size, faces, options.frames)
             command = [sys.executable, "-m", "mien", "bench", "video", str(path), "--frames", str(options.frames)]
             subprocess.run(command, check=True)
+            if find_spec("fer"):
+                itself("fer", path)
         for name in list(FOOTAGE)[:2]:
             itself("live", Path(folder) / name)
         if options.minutes:
@@ -75,6 +81,22 @@ def main() -> None:
 def itself(measure: str, video: Path) -> None:
     """Run one of the measurements below in a process of its own."""
     subprocess.run([sys.executable, __file__, "--measure", measure, "--video", str(video)], check=True)
+
+
+def fer(path: Path) -> str:
+    """One line: frames a second of the package `fer` with its MTCNN, on one core."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cv2.setNumThreads(1)
+    from fer.fer import FER  # the package's own README imports it from a place where it is not
+
+    detector = FER(mtcnn=True)
+    frames = [np.ascontiguousarray(frame.image[..., ::-1]) for frame in islice(open_source(path), PEER_FRAMES)]
+    detector.detect_emotions(frames[0])  # its first call loads and compiles
+    began = time.perf_counter()
+    faces = sum(len(detector.detect_emotions(frame)) for frame in frames)
+    rate = len(frames) / (time.perf_counter() - began)
+    return f"{path.name}, fer with MTCNN: {rate:.1f} frames a second, {faces / len(frames):.1f} faces a frame"
 
 
 def live_view(path: Path) -> str:
@@ -171,6 +193,8 @@ def row_of_faces(count: int) -> Image:
     lights = np.linspace(0.6, 1.0, count)
     return np.concatenate([(face * light).astype(np.uint8) for light in lights], 1)
 
+
+MEASURES = {"fer": fer, "live": live_view, "memory": memory}
 
 if __name__ == "__main__":
     main()

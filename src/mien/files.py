@@ -85,6 +85,12 @@ def check_output(path: Path) -> None:
     check_folder(Path(os.path.realpath(path)).parent)
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether there is such a folder. Raises OutputError for what cannot be a name."""
+    with explained(path):
+        return path.is_dir()
+
+
 def check_folder(folder: Path) -> None:
     """Raise OutputError when no file can be made in a folder."""
     with explained(folder):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def test_an_output_that_cannot_be_written_is_one_line_before_anything_is_read(
     shutil.copy(ASTRONAUT, tmp_path / "in.png")
     (tmp_path / "folder.png").mkdir()
     before = listing(tmp_path)
-    for name in ("folder.png", "missing/out.png", "in.png", "in.png/out.png", "n" * 300 + ".png"):
+    names = ("missing/out.png", "in.png", "in.png/out.png", "n" * 300 + ".png")
+    for name in names if option == "--image-out" else ("folder.png", *names):
         good = ("--counts", tmp_path / "good.csv") if option != "--counts" else ("--csv", tmp_path / "good.csv")
         assert run("read", tmp_path / "in.png", *good, option, tmp_path / name, "--model", "unread.onnx") == 2
         assert "unread" not in only_line(capsys.readouterr().err)
@@ -234,6 +236,42 @@ def test_a_piped_table_has_its_lines_unbroken(tmp_path: Path, capsys: pytest.Cap
     shutil.copy(ASTRONAUT, folder / "a.jpg")
     assert run("read", folder / "a.jpg", ASTRONAUT) == 0
     assert f" {folder / 'a.jpg'} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("outputs", [[], ["--csv", "-"]])
+def test_a_full_standard_output_is_one_line(outputs: list[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-m", "mien", "read", str(ASTRONAUT), *outputs]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2
+    assert "cannot write to standard output (No space left on device)" in only_line(ended.stderr)
+
+
+def test_a_closed_standard_output_loses_no_file(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m mien read {ASTRONAUT} --counts {tmp_path / 'c.csv'} >&-"
+    ended = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "happy,1" in (tmp_path / "c.csv").read_text()
+
+
+def test_a_video_among_pictures_is_named_as_one(
+    tmp_path: Path, film: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = shutil.copy(ASTRONAUT, tmp_path)
+    assert run("read", film(frames=2), picture, "--image-out", tmp_path / "out") == 1
+    assert "film.mp4 is a video: give it alone, or use mien watch" in only_line(capsys.readouterr().err)
+    assert listing(tmp_path / "out") == ["astronaut.jpg"]
+
+
+def test_one_picture_goes_into_a_folder_and_several_need_one(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    assert run("read", scene, "--image-out", tmp_path / "out") == 0
+    assert listing(tmp_path / "out") == ["scene.png"]
+    capsys.readouterr()
+    assert run("read", scene, ASTRONAUT, "--image-out", tmp_path / "out.jpg") == 2
+    assert "give a folder" in only_line(capsys.readouterr().err)
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,6 +151,27 @@ def test_a_source_that_cannot_be_opened_is_one_line_and_nothing_is_written(
     assert listing(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{film}", "--camera", "1"], "give one of them"),
+        ([""], "has no name"),
+        (["{portrait}"], "is a picture: use mien read"),
+        (["{film}", "--csv", "/dev/full"], "is not a file"),
+        (["{film}", "--csv", "{film}.csv", "--resume"], "no run that was stopped left it"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    arguments: list[str], said: str, film: Film, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = film(frames=2)
+    Path(f"{made}.csv").write_text("mine")
+    given = [argument.format(film=made, portrait=ROOT / "assets" / "astronaut.jpg") for argument in arguments]
+    assert run("watch", *given, "--no-window") == 2
+    assert said in only_line(capsys.readouterr().err)
+    assert Path(f"{made}.csv").read_text() == "mine"
+
+
 def test_no_camera_says_so() -> None:
     if Path("/dev/video0").exists():
         pytest.skip("this machine has a camera")

@@ -46,8 +46,10 @@ def test_without_readings_every_pixel_stays() -> None:
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_the_box_has_the_colour_of_the_emotion_on_all_four_sides(emotion: str) -> None:
     drawn = annotate(GRAY, [reading(100, 100, 200, 220, emotion=emotion)])
-    for x, y in ((150, 100), (150, 219), (100, 160), (199, 160)):
+    for x, y in ((150, 101), (150, 218), (101, 160), (198, 160)):
         assert tuple(drawn[y, x]) == COLOURS[EMOTIONS.index(emotion)]
+    for x, y in ((150, 100), (150, 219), (100, 160), (199, 160)):
+        assert tuple(drawn[y, x]) == (0, 0, 0)  # the seam, by which it stands out from any picture
     assert (drawn[150, 150] == 90).all()
 
 

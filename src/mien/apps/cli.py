@@ -19,7 +19,7 @@ import typer.core
 from mien import __version__
 from mien.apps import training
 from mien.apps.terminal import finite, say
-from mien.errors import MienError
+from mien.errors import MienError, SourceError
 
 
 class Commands(typer.core.TyperGroup):
@@ -29,19 +29,27 @@ class Commands(typer.core.TyperGroup):
         """Run the command: what it returns is the exit code, an error of ours is one line and 2."""
         try:
             code = super().invoke(ctx)
+            sys.stdout.flush()
         except MienError as error:
             say(str(error))
             code = 2
         except KeyboardInterrupt:
             code = 130
         except BrokenPipeError:  # the next program has read enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence()
             code = 1
+        except OSError as error:
+            if error.filename is not None:  # what has no name is standard output
+                raise
+            silence()
+            say(f"cannot write to standard output ({error.strerror}): give it more room or another place")
+            code = 2
         raise typer.Exit(code or 0)
 
 
 MinFace = Annotated[
-    float, typer.Option(min=12, callback=finite, help="Side of the smallest face looked for, in pixels.")
+    float,
+    typer.Option(min=12, metavar="PIXELS", callback=finite, help="Side of the smallest face looked for, in pixels."),
 ]
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -49,6 +57,8 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pret
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, by default on the arguments of this process, and end with the exit code."""
+    if sys.stdout is None:  # closed by who started this
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     try:
         code = app(arguments, prog_name="mien", standalone_mode=False)
     except typer.TyperException as error:  # a wrong option; typer's own report of it takes a box of six lines
@@ -56,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(f"{message.rstrip('.')}: see `{command_of(error)} --help`")
         code = 2
     sys.exit(code)
+
+
+def silence() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command_of(error: typer.TyperException) -> str:
@@ -110,12 +125,11 @@ def read(
     return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))
 
 
-training.add_to(app)
-
-
 @app.command()
 def watch(
-    source: Annotated[str, typer.Argument(help="A video file, a URL, or the number or device of a camera.")] = "0",
+    source: Annotated[
+        str | None, typer.Argument(help="A video file, a URL, or the number or device of a camera.  [default: 0]")
+    ] = None,
     camera: Annotated[int | None, typer.Option(min=0, help="A camera by its number, in place of SOURCE.")] = None,
     window: Annotated[bool, typer.Option(help="Show a window: q ends, space pauses, s snapshot, r record.")] = True,
     csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face in each frame.")] = None,
@@ -124,7 +138,7 @@ def watch(
     counts: Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")] = None,
     video_out: Annotated[Path | None, typer.Option(help="Write the annotated video, with its sound.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a timeline of each person's emotions.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Read every N-th frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Read every N-th frame; with --fps the fewer of the two.")] = 1,
     fps: Annotated[
         float | None, typer.Option(min=0.001, callback=finite, help="Read at most so many frames a second.")
     ] = None,
@@ -141,7 +155,12 @@ def watch(
 
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, resume)
     options = Options(every, fps, timeout, model, min_face)
-    return watch_source(source if camera is None else str(camera), outputs, options)
+    if source is not None and camera is not None:
+        raise SourceError("SOURCE and --camera are two sources: give one of them")
+    return watch_source(str(camera or 0) if source is None else source, outputs, options)
+
+
+training.add_to(app)
 
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from mien.apps.terminal import counted, print_table, printable, say
 from mien.errors import OutputError, SourceError
-from mien.files import STANDARD_OUTPUT, check_distinct
+from mien.files import STANDARD_OUTPUT, check_distinct, is_folder
 from mien.labels import COLOURS, EMOTIONS
 from mien.media.draw import annotate
 from mien.media.sinks import AnnotatedFolder, AnnotatedPicture, Counts, CsvRows, JsonLines, Sink, show_picture
@@ -79,7 +79,7 @@ def _sinks(outputs: Outputs, pictures: Sequence[Path], several: bool) -> Iterato
     if outputs.show and several:
         raise OutputError("--show opens one picture: name one, or use --image-out")
     check_distinct(pictures, outputs.files())
-    if outputs.image and several:
+    if outputs.image and (several or is_folder(outputs.image)):
         folder = AnnotatedFolder(outputs.image, pictures)
         check_distinct(pictures, map(folder.place, pictures))
         yield folder

@@ -113,7 +113,7 @@ def train(
 ) -> int:
     """Train a network by a recipe; every epoch leaves a checkpoint, and Ctrl+C keeps what is there."""
     with needs_extra():
-        from mien.learn.checkpoint import machine
+        from mien.learn.checkpoint import CHECKPOINT, machine
         from mien.learn.distil import read_views
         from mien.learn.limit import TimeLimit
         from mien.learn.settings import members_of, settings_of
@@ -133,6 +133,8 @@ def train(
     splits = _splits(data, settings)
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
+        if resume and members is None and not (folder / CHECKPOINT).exists():
+            print(f"There is no run in {folder} to go on with: it begins anew.")
         print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')} → {folder}", flush=True)
         learn = partial(train_run, splits, folder, each, machine=on, resume=resume, views=judged, limit=limit)
         code = _watched(learn, folder, each.epochs, limit)
@@ -215,7 +217,7 @@ def export(
 def evaluate(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[str | None, typer.Option(help="An ONNX file.  [default: the packaged one]")] = None,
+    model: Annotated[Path | None, typer.Option(help="An ONNX file.  [default: the packaged one]")] = None,
     head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  [default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
     robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,

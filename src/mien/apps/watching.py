@@ -16,7 +16,7 @@ from mien.apps.checkpoint import Checkpoints, after, checkpoint_of, fingerprint,
 from mien.apps.stopping import Stop
 from mien.apps.terminal import counted, print_table, printable, say
 from mien.errors import MienError, OutputError
-from mien.files import STANDARD_OUTPUT, check_distinct
+from mien.files import STANDARD_OUTPUT, check_distinct, check_output
 from mien.media.footage import Journal, Source
 from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_json, part_of
 from mien.media.recording import Recording
@@ -54,17 +54,23 @@ class Outputs:
     def check(self, source: str) -> None:
         """Raise OutputError for an output that is there, is the source or another output, or cannot be resumed."""
         check_distinct([Path(source)], self.files())
-        if self.resume:
-            lost = [name for name in ("parquet", "video", "plot") if getattr(self, name)]
-            if lost or not self.tables():
-                raise OutputError("--resume goes on with --csv, --json and --counts: ask for these alone")
+        if self.resume and not self.resumable():
+            raise OutputError("--resume goes on with --csv, --json and --counts: ask for these alone")
+        killed = bool(self.tables()) and checkpoint_of(self.tables()).exists()
         for path in [] if self.force else self.files():
-            if self.resume and checkpoint_of(self.tables()).exists():
+            if path == STANDARD_OUTPUT or (self.resume and killed):
                 continue
-            if path != STANDARD_OUTPUT and path.exists():
-                raise OutputError(f"{path} is there already: use --force to write over it, or another name")
+            check_output(path)
+            if path.exists():
+                resumed = ", and no run that was stopped left it" if self.resume else ""
+                raise OutputError(f"{path} is there already{resumed}: use --force to write over it, or another name")
             if not self.resume and path in self.tables() and part_of(path).exists():
-                raise OutputError(f"{path} was begun by a run that was killed: --resume goes on, --force starts anew")
+                goes_on = "--resume goes on, " if killed and self.resumable() else ""
+                raise OutputError(f"{path} was begun by a run that was killed: {goes_on}--force starts anew")
+
+    def resumable(self) -> bool:
+        """Can a run that was stopped go on with these?"""
+        return bool(self.tables()) and not (self.parquet or self.video or self.plot)
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ class Run:
         self.tables: dict[Path, GrowingRows] = {}
         self.index = -1  # the last frame that a killed run had read
         self.checkpoints: Checkpoints | None = None
-        if isinstance(source, VideoFile) and outputs.tables() and source.address.startswith("file:"):
+        if isinstance(source, VideoFile) and outputs.resumable() and source.address.startswith("file:"):
             places = sorted(map(same_place, [*outputs.tables(), *filter(None, [outputs.counts])]))
             settings = {"video": fingerprint(Path(source.name)), "outputs": places}
             settings |= {name: str(value) for name, value in asdict(options).items()}

@@ -149,5 +149,6 @@ def _changed(settings: Any, names: list[str], value: str, change: str) -> Any:
     if isinstance(new, int | float):
         low, high = AT_LEAST.get(names[0], 0), AT_MOST.get(names[0], math.inf)
         if not (low <= new <= high and math.isfinite(new)):
-            raise TrainingError(f"cannot set {change!r}: {names[0]} lies between {low:g} and {high:g}")
+            allowed = f"is at least {low:g}" if high == math.inf else f"lies between {low:g} and {high:g}"
+            raise TrainingError(f"cannot set {change!r}: {names[0]} {allowed}")
     return replace(settings, **{names[0]: new})

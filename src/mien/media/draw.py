@@ -66,12 +66,16 @@ def label(text: str, size: int, colour: Colour) -> Image:
 
 
 def outline(image: Image, box: Floats, colour: Colour, thickness: int) -> None:
-    """Draw the sides of a box into the image; where it reaches beyond the frame, along the frame's edge."""
+    """Draw the sides of a box into the image, seamed in black, which stands out where the colour does not.
+
+    Where the box reaches beyond the frame they are drawn along the frame's edge.
+    """
     height, width = image.shape[:2]
     x1, y1, x2, y2 = (int(at) for at in box.round().clip(0, (width, height, width, height)))
-    inside = image[y1:y2, x1:x2]
-    inside[:thickness] = inside[-thickness:] = colour
-    inside[:, :thickness] = inside[:, -thickness:] = colour
+    seam = image[y1:y2, x1:x2]
+    for inside, thick, tone in ((seam, thickness + 2, (0, 0, 0)), (seam[1:-1, 1:-1], thickness, colour)):
+        inside[:thick] = inside[-thick:] = tone
+        inside[:, :thick] = inside[:, -thick:] = tone
 
 
 def place(

@@ -176,6 +176,8 @@ class AnnotatedFolder:
         with explained(folder):
             if folder.exists() and not folder.is_dir():
                 raise OutputError(f"cannot write into {folder}: it is a file; several pictures need a folder")
+            if not folder.exists() and folder.suffix.lower() in FORMATS:
+                raise OutputError(f"cannot write several pictures to {folder}: give a folder")
             check_folder(folder if folder.exists() else _absolute(folder).parent)
             # on Windows, pictures on two drives have nothing in common, which raises ValueError
             self.base = os.path.commonpath([_absolute(picture).parent for picture in pictures])
@@ -238,7 +240,10 @@ def format_of(path: Path) -> str:
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        raise OutputError(f"cannot write {path}: use a name that ends in {', '.join(FORMATS)}") from None
+        endings = ", ".join(FORMATS)
+        raise OutputError(
+            f"cannot write {path}: use a name that ends in {endings}, or a folder that is there"
+        ) from None
 
 
 def _absolute(path: Path) -> Path:

@@ -18,6 +18,7 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from mien.errors import SourceError
+from mien.media.video import is_video
 from mien.see.face import Frame, Image
 
 MEGAPIXELS = 200
@@ -106,6 +107,8 @@ def _decoded(path: Path) -> Image:
         except PIL.Image.DecompressionBombError:
             raise SourceError(f"{path} has more than {MEGAPIXELS} megapixels: make it smaller") from None
         except PIL.UnidentifiedImageError:
+            if is_video(path.name):
+                raise SourceError(f"{path} is a video: give it alone, or use mien watch") from None
             raise SourceError(f"{path} is not a picture in a format that can be read: try JPEG or PNG") from None
         except PermissionError:
             raise SourceError(f"{path} may not be read: ask its owner for permission") from None

@@ -43,6 +43,8 @@ def open_source(
     camera and a stream when their first frame is asked for.
     """
     name, sampling = os.fspath(source) if not isinstance(source, int) else str(source), Sampling(every, fps)
+    if not name:
+        raise SourceError("a source has no name: give a video, a URL or a camera")
     if isinstance(source, int) or _is_camera(name):
         return Live(f"camera {name}", camera(name), sampling, stop=stop)
     if not _is_url(name):

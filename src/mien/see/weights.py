@@ -110,7 +110,7 @@ def open_session(
             providers=[PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]],
         )
     except Exception as error:  # ONNX Runtime's own errors share no base but this
-        raise ModelError(f"{name} cannot be used: is it a whole ONNX file? Write it anew with `mien export`") from error
+        raise ModelError(f"{name} cannot be used: is it a whole file that `mien export` wrote?") from error
 
 
 def _options(weights: Sequence[NDArray[np.float32]], threads: int) -> ort.SessionOptions:
