@@ -35,7 +35,7 @@ Codes = NDArray[np.integer[Any]]
 
 def evaluate(
     test: Split,
-    model: str | None = None,
+    model: str | Path | None = None,
     *,
     head: str | None = None,
     flip: bool = False,
