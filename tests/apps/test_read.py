@@ -274,6 +274,18 @@ def test_one_picture_goes_into_a_folder_and_several_need_one(
     assert "give a folder" in only_line(capsys.readouterr().err)
 
 
+def test_the_head_that_is_asked_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = {}
+    for head in ("official", "ferplus", "blend"):
+        assert run("read", ASTRONAUT, "--head", head, "--json", tmp_path / head) == 0
+        told[head] = json.loads((tmp_path / head).read_text())["happy"]
+    assert told["official"] != told["ferplus"]
+    assert told["blend"] == pytest.approx((told["official"] + told["ferplus"]) / 2, abs=1e-3)
+    capsys.readouterr()
+    assert run("read", ASTRONAUT, "--head", "best") == 2
+    assert "choose one of official, ferplus, blend" in only_line(capsys.readouterr().err)
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out == f"mien {mien.__version__}\n"

@@ -52,6 +52,10 @@ MinFace = Annotated[
     typer.Option(min=12, metavar="PIXELS", callback=finite, help="Side of the smallest face looked for, in pixels."),
 ]
 
+Head = Annotated[
+    str | None, typer.Option(help="Whose labels are spoken: official, ferplus or blend.  [default: the model's own]")
+]
+
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -111,18 +115,22 @@ def read(
     model: Annotated[
         Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
     ] = None,
+    head: Head = None,
 ) -> int:
     """Read the emotion of every face in pictures, or in a video."""
-    from mien.apps.reading import Outputs, read_pictures
+    from mien.apps.reading import Outputs as Files
+    from mien.apps.reading import read_pictures
     from mien.media.video import is_video
     from mien.see.pipeline import open_pipeline
 
     if len(sources) == 1 and is_video(sources[0]):
-        from mien.apps.watching import read_video
+        from mien.apps.watching import Options, Outputs, read_video
 
-        return read_video(sources[0], csv, json, counts, model, min_face, pictures=bool(image_out or show))
-    outputs = Outputs(image_out, counts, csv, json, show)
-    return read_pictures(sources, outputs, partial(open_pipeline, model, min_face=min_face))
+        outputs = Outputs(csv, json, counts=counts, force=True)
+        options = Options(model=model, head=head, min_face=min_face)
+        return read_video(sources[0], outputs, options, pictures=bool(image_out or show))
+    files = Files(image_out, counts, csv, json, show)
+    return read_pictures(sources, files, partial(open_pipeline, model, head=head, min_face=min_face))
 
 
 @app.command()
@@ -149,12 +157,13 @@ def watch(
     model: Annotated[
         Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
     ] = None,
+    head: Head = None,
 ) -> int:
     """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
     from mien.apps.watching import Options, Outputs, watch_source
 
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, resume)
-    options = Options(every, fps, timeout, model, min_face)
+    options = Options(every, fps, timeout, model, head, min_face)
     if source is not None and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
     return watch_source(str(camera or 0) if source is None else source, outputs, options)

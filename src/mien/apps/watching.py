@@ -81,11 +81,12 @@ class Options:
     fps: float | None = None  # frames a second that are read, at most
     timeout: float = 10.0  # seconds that a stream may be silent
     model: Path | None = None  # an ONNX file that `mien export` wrote
+    head: str | None = None  # the one of its heads that is asked
     min_face: float = 40.0  # side in pixels of the smallest face that is looked for
 
     def open_pipeline(self) -> Pipeline:
         """Load the networks. Raises ModelError."""
-        return open_pipeline(self.model, min_face=self.min_face, stream=True)
+        return open_pipeline(self.model, head=self.head, min_face=self.min_face, stream=True)
 
 
 def watch_source(source: str, outputs: Outputs, options: Options) -> int:
@@ -109,20 +110,11 @@ def watch_source(source: str, outputs: Outputs, options: Options) -> int:
     return stop.code
 
 
-def read_video(
-    source: str,
-    csv: Path | None,
-    json: Path | None,
-    counts: Path | None,
-    model: Path | None,
-    min_face: float,
-    *,
-    pictures: bool,
-) -> int:
-    """Read a video as if it were a picture: what is there is written over. Return the exit code."""
+def read_video(source: str, outputs: Outputs, options: Options, *, pictures: bool) -> int:
+    """Read a video where pictures could be read as well, and return the exit code."""
     if pictures:
         raise OutputError("--image-out and --show are for pictures: use mien watch with --video-out")
-    return watch_source(source, Outputs(csv, json, counts=counts, force=True), Options(model=model, min_face=min_face))
+    return watch_source(source, outputs, options)
 
 
 class Run:

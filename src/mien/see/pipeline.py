@@ -38,24 +38,27 @@ class Pipeline:
             yield frame, sorted(readings, key=_centre)
 
 
-def open_pipeline(model: str | Path | None = None, *, min_face: float = 20, stream: bool = False) -> Pipeline:
+def open_pipeline(
+    model: str | Path | None = None, *, head: str | None = None, min_face: float = 20, stream: bool = False
+) -> Pipeline:
     """Build the usual pipeline: MTCNN, then the emotion network on all faces of a frame at once.
 
-    `model` is an ONNX file that `mien export` wrote, by default the one in the package; `min_face` is the side in
-    pixels of the smallest face that is looked for. In a `stream`, frames follow one another: faces are followed from
-    frame to frame and people are told apart. Such a pipeline remembers, so each stream needs one of its own.
+    `model` is an ONNX file that `mien export` wrote, by default the one in the package, and `head` the one of its heads
+    that is asked; `min_face` is the side in pixels of the smallest face looked for. In a `stream`, frames follow
+    one another: faces are followed from frame to frame and people are told apart. Such a pipeline remembers, so each
+    stream needs one of its own.
     Raises ModelError.
     """
     from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
     from mien.see.detect import Detector
 
     if not stream:
-        return Pipeline(Detector(min_face=min_face), Classifier(model).read)
+        return Pipeline(Detector(min_face=min_face), Classifier(model, head=head).read)
     from mien.see.follow import Follower
     from mien.see.track import Tracker
 
     detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
-    return Pipeline(Follower(detector), Classifier(model).read, Tracker())
+    return Pipeline(Follower(detector), Classifier(model, head=head).read, Tracker())
 
 
 def _centre(reading: Reading) -> float:
