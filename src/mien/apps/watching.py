@@ -65,7 +65,7 @@ class Outputs:
                 resumed = ", and no run that was stopped left it" if self.resume else ""
                 raise OutputError(f"{path} is there already{resumed}: use --force to write over it, or another name")
             if not self.resume and path in self.tables() and part_of(path).exists():
-                goes_on = "--resume goes on, " if killed and self.resumable() else ""
+                goes_on = "--resume goes on, " if killed else ""
                 raise OutputError(f"{path} was begun by a run that was killed: {goes_on}--force starts anew")
 
     def resumable(self) -> bool:
@@ -127,7 +127,7 @@ class Run:
         self.tables: dict[Path, GrowingRows] = {}
         self.index = -1  # the last frame that a killed run had read
         self.checkpoints: Checkpoints | None = None
-        if isinstance(source, VideoFile) and outputs.resumable() and source.address.startswith("file:"):
+        if isinstance(source, VideoFile) and outputs.tables() and source.address.startswith("file:"):
             places = sorted(map(same_place, [*outputs.tables(), *filter(None, [outputs.counts])]))
             settings = {"video": fingerprint(Path(source.name)), "outputs": places}
             settings |= {name: str(value) for name, value in asdict(options).items()}
@@ -211,7 +211,9 @@ class Run:
         if STANDARD_OUTPUT not in self.outputs.files():
             print_summary(self.summary, self.source.journal.dropped)
             if self.checkpoints and self.checkpoints.path.exists():
-                print("stopped before the end: the same command with --resume goes on from here")
+                whole = self.outputs.resumable()
+                goes_on = "the same command with --resume goes" if whole else "the tables alone with --resume go"
+                print(f"stopped before the end: {goes_on} on from here")
         for line in troubles(self.source.journal):
             say(line)
 
