@@ -94,7 +94,7 @@ except MissingExtra as error:
 """
     command = [sys.executable, "-c", program, str(processed), str(processed.parent / "plots")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "drawing needs matplotlib: pip install 'mien[train]'\n"
+    assert done.stdout == "drawing needs matplotlib: pip install 'mien[plot]'\n"
 
 
 def test_samples_are_of_their_emotion_and_none_comes_twice(processed: Path) -> None:

@@ -233,5 +233,5 @@ def test_too_few_images_and_unknown_names_are_refused(data: Data, quick: Setting
 
 @pytest.mark.parametrize("change", ["batch=0", "dropout=2", "learning_rate=nan", "epochs=0", "augmentation.shift=-1"])
 def test_a_setting_outside_its_range_is_refused(change: str) -> None:
-    with pytest.raises(TrainingError, match="lies between|is at least"):
+    with pytest.raises(TrainingError, match=r"lies between|is at least"):
         settings_of("baseline", [change])

@@ -56,7 +56,7 @@ def test_a_frame_is_shown_with_boxes_and_the_rate(window: Window) -> None:
     window.write(FRAME, [reading()])
     pixels = shown()
     assert pixels.shape == (240, 320, 3)
-    assert tuple(pixels[140, 100]) == COLOURS[EMOTIONS.index("happy")]
+    assert tuple(pixels[140, 101]) == COLOURS[EMOTIONS.index("happy")]
     assert (pixels[225:, :60] != 90).any()  # the rate, in the corner
     assert (FRAME.image == 90).all()
 
