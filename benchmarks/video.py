@@ -30,6 +30,7 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
+from mien.apps.bench import keep_to_one_core
 from mien.media.footage import Journal, Shot
 from mien.media.growing import growing_csv
 from mien.media.live import Live
@@ -85,9 +86,7 @@ def itself(measure: str, video: Path) -> None:
 
 def fer(path: Path) -> str:
     """One line: frames a second of the package `fer` with its MTCNN, on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    cv2.setNumThreads(1)
+    keep_to_one_core()
     from fer.fer import FER  # the package's own README imports it from a place where it is not
 
     detector = FER(mtcnn=True)

@@ -1,10 +1,16 @@
-"""Footage for the tests, made of NASA's portrait of Eileen Collins."""
+"""Footage for the tests, made of NASA's portrait of Eileen Collins, and servers that stand in for cameras."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from socketserver import BaseServer
+from typing import Any
 
 import av
 import cv2
@@ -12,7 +18,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mien.see.face import Image
+from mien.media.footage import Source
+from mien.see.face import Frame, Image
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 
@@ -70,3 +77,34 @@ def write_film(
 def film(tmp_path: Path) -> Film:
     """Write a video into the test's own folder, by its name and what `write_film` takes."""
     return lambda name="film.mp4", *arguments, **options: write_film(tmp_path / name, *arguments, **options)
+
+
+@contextmanager
+def run_server(server: BaseServer) -> Iterator[BaseServer]:
+    """Serve until the block ends."""
+    thread = threading.Thread(target=partial(server.serve_forever, 0.01))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def first_frames(source: Source, count: int) -> list[Frame]:
+    """The first frames of a walk, which is closed then."""
+    with closing(iter(source)) as walk:
+        return list(islice(walk, count))
+
+
+@pytest.fixture
+def serving() -> Callable[[Any], AbstractContextManager[Any]]:
+    """Run a server in a `with` block."""
+    return run_server
+
+
+@pytest.fixture
+def take() -> Callable[[Source, int], list[Frame]]:
+    """Take the first frames of a source."""
+    return first_frames

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from mien.media.footage import Journal, Sampling, Shot
 from mien.media.live import Live, stream
 from mien.media.video import open_source
 from mien.see.face import Frame, Image
+
+Serving = Callable[[Any], AbstractContextManager[Any]]
+Take = Callable[[Live, int], list[Frame]]
 
 FAST = (0.05, 0.2)
 """Pauses between attempts to reconnect, seconds."""
@@ -75,18 +79,6 @@ class Pictures(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(server: Mjpeg) -> Iterator[Mjpeg]:
-    thread = threading.Thread(target=partial(server.serve_forever, 0.01))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def threads() -> list[str]:
     """The threads that read sources."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("mien ")]
@@ -108,17 +100,9 @@ def counting(journal: Journal, interval: float = 0.01, length: int = 10**6) -> G
         time.sleep(interval)
 
 
-def take(source: Live, count: int) -> list[Frame]:
-    frames: list[Frame] = []
-    with closing(iter(source)) as walk:
-        for frame in walk:
-            frames.append(frame)
-            if len(frames) == count:
-                break
-    return frames
-
-
-def test_a_stream_over_http_gives_frames_with_the_time_at_which_they_came(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stream_over_http_gives_frames_with_the_time_at_which_they_came(
+    serving: Serving, take: Take, capfd: pytest.CaptureFixture[str]
+) -> None:
     with serving(Mjpeg(interval=0.05)) as server:
         source = open_source(server.url)
         assert isinstance(source, Live)
@@ -146,7 +130,7 @@ def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted() -> None:
     assert gone(threads)
 
 
-def test_a_lost_stream_is_reconnected_and_the_gap_is_noted() -> None:
+def test_a_lost_stream_is_reconnected_and_the_gap_is_noted(serving: Serving) -> None:
     with serving(Mjpeg(length=5)) as server:
         source = Live(server.url, stream(server.url, server.url, 5), pauses=FAST)
         with closing(iter(source)) as walk:
@@ -160,7 +144,7 @@ def test_a_lost_stream_is_reconnected_and_the_gap_is_noted() -> None:
     assert max(np.diff(times)) == pytest.approx(back - lost, abs=0.1)
 
 
-def test_a_server_that_stops_and_comes_back_is_found_again() -> None:
+def test_a_server_that_stops_and_comes_back_is_found_again(serving: Serving) -> None:
     with serving(Mjpeg(length=10)) as server:
         port = server.server_port
         source = Live(server.url, stream(server.url, server.url, 5), pauses=FAST)
@@ -189,7 +173,7 @@ def test_a_stream_that_never_answers_is_one_line_after_the_time_limit() -> None:
         assert time.monotonic() - began < 4
 
 
-def test_a_stream_that_falls_silent_is_lost_after_the_time_limit() -> None:
+def test_a_stream_that_falls_silent_is_lost_after_the_time_limit(serving: Serving) -> None:
     with serving(Mjpeg(interval=0.01)) as server:
         source = Live(server.url, stream(server.url, server.url, 0.5), pauses=FAST, patience=1)
         walk = iter(source)
@@ -213,7 +197,7 @@ def test_stop_ends_the_wait_for_a_silent_source() -> None:
     assert len(list(source)) <= 1
 
 
-def test_every_and_fps_choose_from_a_live_source_too() -> None:
+def test_every_and_fps_choose_from_a_live_source_too(take: Take) -> None:
     source = Live("camera", partial(counting, interval=0.005), Sampling(every=7))
     assert {frame.index % 7 for frame in take(source, 5)} == {0}
     slow = [frame.time for frame in take(Live("camera", counting, Sampling(fps=10)), 4)]

@@ -6,23 +6,27 @@ The camera here answers as RFC 2326 says, over one TCP connection; FFmpeg packs 
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from mien.media.footage import Sampling
+from mien.media.footage import Sampling, Source
+from mien.media.growing import growing_csv
 from mien.media.live import Live, stream
 from mien.media.video import open_source
-from mien.see.face import Frame
+from mien.see.face import Face, Frame, Reading
 
+Serving = Callable[[Any], AbstractContextManager[Any]]
+Take = Callable[[Source, int], list[Frame]]
+
+NOBODY = Reading(Face(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32)), np.full(7, 1 / 7, np.float32))
 SIZE = (96, 64)
 RATE = 25
 DESCRIPTION = """v=0
@@ -110,25 +114,8 @@ class Viewer(StreamRequestHandler):
             self.wfile.write(b"$\x00" + len(data).to_bytes(2, "big") + data)
 
 
-@contextmanager
-def switched_on(camera: Camera) -> Iterator[Camera]:
-    thread = threading.Thread(target=partial(camera.serve_forever, 0.01))
-    thread.start()
-    try:
-        yield camera
-    finally:
-        camera.shutdown()
-        camera.server_close()
-        thread.join()
-
-
-def take(source: Live, count: int) -> list[Frame]:
-    with closing(iter(source)) as walk:
-        return [frame for frame, _ in zip(walk, range(count), strict=False)]
-
-
-def test_frames_come_as_they_were_filmed(capfd: pytest.CaptureFixture[str]) -> None:
-    with switched_on(Camera()) as camera:
+def test_frames_come_as_they_were_filmed(serving: Serving, take: Take, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(Camera()) as camera:
         source = open_source(camera.url)
         assert isinstance(source, Live)
         frames = take(source, 12)
@@ -141,8 +128,8 @@ def test_frames_come_as_they_were_filmed(capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_camera_that_is_switched_off_and_on_again_is_found_again() -> None:
-    with switched_on(Camera(length=8)) as camera:
+def test_a_camera_that_is_switched_off_and_on_again_is_found_again(serving: Serving, take: Take) -> None:
+    with serving(Camera(length=8)) as camera:
         name = camera.url
         source = Live(name, stream(name, name, 2.0), Sampling(), pauses=(0.05, 0.2))
         frames = take(source, 14)
@@ -151,13 +138,12 @@ def test_a_camera_that_is_switched_off_and_on_again_is_found_again() -> None:
     assert [frame.time for frame in frames] == sorted(frame.time for frame in frames)
 
 
-def test_what_is_written_down_of_a_camera_is_without_its_password(tmp_path: Path) -> None:
-    from mien.media.growing import growing_csv
-
-    with switched_on(Camera()) as camera:
+def test_what_is_written_down_of_a_camera_is_without_its_password(serving: Serving, take: Take, tmp_path: Path) -> None:
+    with serving(Camera()) as camera:
         source = open_source(camera.url.replace("//", "//user:secret@"))
-        (frame,) = take(source, 1)  # type: ignore[arg-type]
+        (frame,) = take(source, 1)
     assert frame.name == camera.url
     with growing_csv(tmp_path / "rows.csv") as table:
-        table.write(frame, [])
+        table.write(frame, [NOBODY])
+    assert camera.url in (tmp_path / "rows.csv").read_text()
     assert "secret" not in (tmp_path / "rows.csv").read_text()

@@ -125,6 +125,8 @@ def test_a_face_is_found_again_from_a_box_near_it(detector: Detector, portrait: 
     near, wall = face.box + floats(6, -5, 9, 4), floats(300, 300, 380, 380)
     [again, nothing] = detector.refine(portrait, np.stack([near, wall]))
     assert again and overlap(face.box[None], again.box[None]) > 0.8
+    [again] = detector.refine(portrait, again.box[None])  # in the next frame, which is how faces are followed
+    assert again and overlap(face.box[None], again.box[None]) > 0.85
     assert nothing is None
 
 

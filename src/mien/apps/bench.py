@@ -24,7 +24,7 @@ SAME = 0.5  # overlap from which on two boxes are one face
 
 def bench_video(source: str, frames: int, min_face: float, model: Path | None) -> str:
     """One line: frames a second from the file to the CSV on one core, and the boxes against searching every frame."""
-    _keep_to_one_core()
+    keep_to_one_core()
     seconds, cpu, faces, followed = _read(source, frames, min_face, model)
     if not followed:
         return f"{source}: no frame to measure"
@@ -85,7 +85,7 @@ def _most_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _keep_to_one_core() -> None:
+def keep_to_one_core() -> None:
     """Run on one core, where the system lets a process choose, and with one thread in OpenCV."""
     cv2.setNumThreads(1)
     if hasattr(os, "sched_setaffinity"):

@@ -52,6 +52,10 @@ MinFace = Annotated[
     typer.Option(min=12, metavar="PIXELS", callback=finite, help="Side of the smallest face looked for, in pixels."),
 ]
 
+Model = Annotated[
+    Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
+]
+
 Head = Annotated[
     str | None, typer.Option(help="Whose labels are spoken: official, ferplus or blend.  [default: the model's own]")
 ]
@@ -112,25 +116,22 @@ def read(
     json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
     min_face: MinFace = 20,
-    model: Annotated[
-        Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
-    ] = None,
+    model: Model = None,
     head: Head = None,
 ) -> int:
     """Read the emotion of every face in pictures, or in a video."""
-    from mien.apps.reading import Outputs as Files
-    from mien.apps.reading import read_pictures
+    from mien.apps.reading import Outputs, read_pictures
     from mien.media.video import is_video
     from mien.see.pipeline import open_pipeline
 
     if len(sources) == 1 and is_video(sources[0]):
-        from mien.apps.watching import Options, Outputs, read_video
+        from mien.apps import watching
 
-        outputs = Outputs(csv, json, counts=counts, force=True)
-        options = Options(model=model, head=head, min_face=min_face)
-        return read_video(sources[0], outputs, options, pictures=bool(image_out or show))
-    files = Files(image_out, counts, csv, json, show)
-    return read_pictures(sources, files, partial(open_pipeline, model, head=head, min_face=min_face))
+        tables = watching.Outputs(csv, json, counts=counts, force=True)
+        options = watching.Options(model=model, head=head, min_face=min_face)
+        return watching.read_video(sources[0], tables, options, pictures=bool(image_out or show))
+    outputs = Outputs(image_out, counts, csv, json, show)
+    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face))
 
 
 @app.command()
@@ -154,9 +155,7 @@ def watch(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a file where a run was stopped.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
     min_face: MinFace = 40,
-    model: Annotated[
-        Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
-    ] = None,
+    model: Model = None,
     head: Head = None,
 ) -> int:
     """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
@@ -181,7 +180,7 @@ def bench_video(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Video files.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames of each that are read, at most.")] = 600,
     min_face: MinFace = 40,
-    model: Annotated[Path | None, typer.Option(help="An ONNX file, in place of the packaged one.")] = None,
+    model: Model = None,
 ) -> None:
     """Measure how fast videos are read on one core, decoding to CSV, and how good the followed boxes are."""
     from mien.apps.bench import bench_video as measure
