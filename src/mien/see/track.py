@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.errors import MissingExtra
 from mien.see.face import Face, Floats, Frame, Image, Reading
@@ -69,15 +70,13 @@ class Tracker:
             return [None] * len(faces)
         import lap  # only video needs it
 
-        costs = np.array(
-            [[_difference(p, face, look, time) for p in self._people] for face, look in zip(faces, looks, strict=True)]
-        )
+        costs = _differences(self._people, np.stack([face.box for face in faces]), np.stack(looks), time)
         _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=1.0)
         return [self._people[column] if column >= 0 else None for column in columns]
 
     def _follow(self, person: _Person, reading: Reading, look: Floats, time: float) -> Reading:
         passed = max(time - person.seen, 1e-6)
-        moved = (_centre(reading.face.box) - _centre(person.box)) / passed
+        moved = (_centres(reading.face.box) - _centres(person.box)) / passed
         person.velocity += (moved - person.velocity) * _weight(passed, VELOCITY_TIME)
         person.scores = person.scores + (reading.scores - person.scores) * _weight(passed, self.smoothing)
         person.seen, person.box, person.look = time, reading.face.box, look
@@ -93,17 +92,20 @@ class Tracker:
         return replace(reading, person=self._count, held=held)
 
 
-def _difference(person: _Person, face: Face, look: Floats, time: float) -> float:
-    """How little a face is a person's, in [0, 1]; more than 1 where it cannot be."""
-    unseen = time - person.seen
-    box = person.expected(time)
-    sides = _side(box), _side(face.box)
-    away = float(np.linalg.norm(_centre(box) - _centre(face.box))) / max(sides) / (REACH + REACH_A_SECOND * unseen)
-    size = abs(float(np.log(sides[0] / sides[1])))
-    alike = float(person.look @ look)
-    if away > 1 or size > 1 or (unseen > LOST and alike < ALIKE):
-        return 2.0
-    return 0.5 * away + 0.2 * size + 0.3 * (1 - alike) / 2
+def _differences(people: Sequence[_Person], boxes: Floats, looks: Floats, time: float) -> NDArray[np.float64]:
+    """How little each of n faces is each of m people's: (n, m), in [0, 1], more than 1 where it cannot be.
+
+    The faces have the boxes (n, 4) and the thumbnails `looks` (n, SIDE * SIDE).
+    """
+    unseen = np.array([time - person.seen for person in people])
+    expected = np.stack([person.expected(time) for person in people])
+    sides, expected_sides = _sides(boxes)[:, None], _sides(expected)
+    reach = np.maximum(sides, expected_sides) * (REACH + REACH_A_SECOND * unseen)
+    away = np.linalg.norm(_centres(boxes)[:, None] - _centres(expected), axis=2) / reach
+    size = np.abs(np.log(sides / expected_sides))
+    alike = looks @ np.stack([person.look for person in people]).T
+    impossible = (away > 1) | (size > 1) | ((unseen > LOST) & (alike < ALIKE))
+    return np.where(impossible, 2.0, 0.5 * away + 0.2 * size + 0.3 * (1 - alike) / 2)
 
 
 def _look(image: Image, face: Face) -> Floats:
@@ -123,10 +125,12 @@ def _weight(passed: float, constant: float) -> np.float32:
     return np.float32(1 - np.exp(-passed / max(constant, 1e-9)))
 
 
-def _centre(box: Floats) -> Floats:
-    return (box[:2] + box[2:]) / np.float32(2)
+def _centres(boxes: Floats) -> Floats:
+    """(..., 4) → (..., 2)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / np.float32(2)
 
 
-def _side(box: Floats) -> float:
-    """The side of a square of the box's area."""
-    return max(float(((box[2] - box[0]) * (box[3] - box[1])) ** 0.5), 1e-3)
+def _sides(boxes: Floats) -> Floats:
+    """The sides of squares of the boxes' areas: (n, 4) → (n,)."""
+    sides: Floats = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1)).clip(1e-3)
+    return sides
