@@ -186,6 +186,15 @@ def test_an_image_is_judged_by_the_teachers_that_did_not_learn_from_it(
         assert difference.abs().max() <= 1  # where a batch of another size rounds otherwise
 
 
+def test_a_student_that_learned_every_image_teaches_too(data: dict[str, Split], tmp_path: Path) -> None:
+    train(data, tmp_path / "s", replace(TINY, held_out="public"), machine=ONE)
+    training = {name: data[name] for name in ("train", "val")}  # what `mien distil-views` reads
+    judged = judge(training, [tmp_path / "s"], HARM, machine=ONE, count=1)
+    images = torch.from_numpy(whole(training).images)
+    said = both_ways(network(tmp_path / "s", torch.device("cpu"))[0], view(images, 0, 0, HARM), torch.arange(70))
+    assert (packed(said).int() - torch.from_numpy(judged.logits[0]).int()).abs().max() <= 1
+
+
 def test_views_come_back_from_their_file(views: Views, tmp_path: Path) -> None:
     write_views(views, tmp_path / "views.npz")
     again = read_views(tmp_path / "views.npz")
