@@ -103,18 +103,31 @@ def _sample(image: Image, centre: NDArray[np.float64], side: float, roll: float)
     side = max(side, 1.0)
     scale = min(1.0, SIDE / side)
     part, corner = _cut(image, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
-    height, width = part.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    gray = cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    gray, fold = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8), 1
+    while fold * scale <= 0.5 and min(gray.shape) > 1:
+        gray, fold = halved(gray), 2 * fold
+    height, width = gray.shape
+    size = max(1, round(width * fold * scale)), max(1, round(height * fold * scale))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
 
-    # From pixels of the crop to those of the picture, then to those of `gray`; pixel centres lie at halves.
+    # From pixels of the crop to those of the picture, then to those of `small`; pixel centres lie at halves.
     step = side / SIDE
     turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) * step
     start = centre - corner - turn @ np.full(2, (SIDE - 1) / 2)
-    ratio = np.array(size) / (width, height)
+    ratio = np.array(size) / (width * fold, height * fold)
     matrix = np.column_stack([turn, start]) * ratio[:, None] - [[0, 0, 0.5]]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(gray, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+    return cv2.warpAffine(small, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+
+def halved(image: Image) -> Image:
+    """Half the size, each pixel the mean of four, which is several times as fast as other sizes.
+
+    The last line of an odd number is left out.
+    """
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    even = image[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _cut(image: Image, centre: NDArray[np.float64], reach: float) -> tuple[Image, NDArray[np.intp]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MissingExtra
-from mien.see.face import Face, Floats, Frame, Image, Reading
+from mien.see.face import Face, Floats, Frame, Image, Reading, halved
 
 SIDE = 16  # pixels of the thumbnail that stands for how a face looks
 REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
@@ -114,7 +114,10 @@ def _look(image: Image, face: Face) -> Floats:
     x1, y1, x2, y2 = np.rint(face.box).astype(int).tolist()
     x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
     inside = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
-    small = cv2.cvtColor(cv2.resize(inside, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    gray = np.asarray(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), np.uint8)
+    while min(gray.shape) >= 2 * SIDE:
+        gray = halved(gray)
+    small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     values = small.astype(np.float32).ravel()
     values -= values.mean()
     return values / max(float(np.linalg.norm(values)), 1e-6)
