@@ -206,6 +206,18 @@ def test_without_a_display_show_says_so_in_one_line(
 
 
 @pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--min-face", "big"], "Invalid value for '--min-face': 'big' is not a number: see `mien watch --help`"),
+        (["--every", "1.5"], "Invalid value for '--every': '1.5' is not a whole number: see `mien watch --help`"),
+    ],
+)
+def test_a_number_that_is_none_is_called_so(option: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("watch", "a.mp4", *option) == 2
+    assert only_line(capsys.readouterr().err) == f"mien: {said}\n"
+
+
+@pytest.mark.parametrize(
     ("wrong", "command"),
     [
         (["read"], "mien read"),

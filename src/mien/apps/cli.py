@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(arguments, prog_name="mien", standalone_mode=False)
     except typer.TyperException as error:  # a wrong option; typer's own report of it takes a box of six lines
         if message := error.format_message():  # empty where the help was shown in its place
-            say(f"{message.rstrip('.')}: see `{command_of(error)} --help`")
+            say(f"{in_words(message).rstrip('.')}: see `{command_of(error)} --help`")
         code = 2
     sys.exit(code)
 
@@ -79,6 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def silence() -> None:
     """Let what is still to be written to standard output go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def in_words(message: str) -> str:
+    """Say what a number is without the names that types have in a program."""
+    return message.replace("valid float range", "number").replace("valid int range", "whole number")
 
 
 def command_of(error: typer.TyperException) -> str:
