@@ -10,7 +10,7 @@ def arguments() -> list[str]:
     parser = ArgumentParser(add_help=False)
     parser.add_argument("--source")
     asked, others = parser.parse_known_args()
-    return ["watch", *others, *(["--", asked.source] if asked.source else [])]
+    return ["watch", *others, *(["--", asked.source] if asked.source is not None else [])]
 
 
 if __name__ == "__main__":

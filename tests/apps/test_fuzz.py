@@ -13,6 +13,7 @@ from numpy.random import Generator
 
 from mien.apps.reading import Outputs, read_pictures
 from mien.errors import MienError
+from mien.see.face import Frame
 from mien.see.pipeline import Pipeline, open_pipeline
 
 ASTRONAUT = Path(__file__).parents[2] / "assets" / "astronaut.jpg"
@@ -87,4 +88,4 @@ def test_the_whole_files_are_read() -> None:
     pipeline: Pipeline = opened()
     for kind in FORMATS:
         with PIL.Image.open(BytesIO(whole(kind))) as picture:
-            assert len(pipeline.detect(np.asarray(picture.convert("RGB")))) == 1
+            assert len(pipeline.detect(Frame(np.asarray(picture.convert("RGB"))))) == 1

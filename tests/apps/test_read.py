@@ -224,6 +224,7 @@ def test_a_number_that_is_none_is_called_so(option: list[str], said: str, capsys
         (["read", "a.jpg", "--min-face", "3"], "mien read"),
         (["read", "a.jpg", "--min-face", "nan"], "mien read"),
         (["watch", "a.mp4", "--fps", "inf"], "mien watch"),
+        (["watch", "a.mp4", "--fps", "1e308"], "mien watch"),
         (["read", "--no-such"], "mien read"),
         (["data", "prepare"], "mien data prepare"),
         (["raed"], "mien"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, SourceError
 from mien.media.footage import Journal
 from mien.media.video import open_source
-from mien.see.face import Face, Image, Reading
+from mien.see.face import Face, Frame, Image, Reading
 from mien.see.pipeline import Pipeline
 from mien.see.track import Tracker
 
@@ -62,8 +64,9 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def brightest(image: Image) -> list[Face]:
+def brightest(frame: Frame) -> list[Face]:
     """A detector of ours, quick and never wrong: the face is where the picture is brightest."""
+    image = frame.image
     y, x = np.unravel_index(image.sum(2, dtype=np.int32).argmax(), image.shape[:2])
     return [Face(np.array((x - 5, y - 5, x + 5, y + 5), np.float32), 0.9, np.zeros((5, 2), np.float32))]
 
@@ -272,15 +275,15 @@ def test_the_usual_pipeline_goes_on_from_a_stop_as_if_there_had_been_none(portra
     assert (tmp_path / "halves.csv").read_bytes() == whole.read_bytes()
 
 
-def deadly(frames: int) -> Callable[[Image], list[Face]]:
+def deadly(frames: int) -> Callable[[Frame], list[Face]]:
     """A detector that kills the process after some frames."""
     assert checkpoint.INTERVAL == 0
     left = iter(range(frames))
 
-    def detect(image: Image) -> list[Face]:
+    def detect(frame: Frame) -> list[Face]:
         if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
-        return brightest(image)
+        return brightest(frame)
 
     return detect
 
@@ -298,8 +301,25 @@ def test_resume_with_nothing_to_go_on_with_begins_and_a_finished_run_is_not_done
         watch_source(str(source), Outputs(csv=tmp_path / "b.csv", plot=tmp_path / "b.png", resume=True), Options())
 
 
-def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: Path) -> None:
-    (tmp_path / "out.csv.checkpoint").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
+def called(module: str, name: str, argument: str) -> bytes:
+    """A pickle that calls what has that name (pickletools: SHORT_BINUNICODE, STACK_GLOBAL, TUPLE1, REDUCE)."""
+    words = (b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, argument))
+    first, second, third = words
+    return b"\x80\x04" + first + second + b"\x93" + third + b"\x85R."
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"cos\nsystem\n(S'touch hacked'\ntR.",
+        called("mien.media.growing", "os.system", "touch hacked"),
+        called("mien.apps.watching", "Path.touch", "hacked"),
+        called("mien.see.track", "Tracker.__init__.__globals__", "hacked"),
+        called("mien.media.recording", "Recording", "hacked.mp4"),
+    ],
+)
+def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: Path, pickled: bytes) -> None:
+    (tmp_path / "out.csv.checkpoint").write_bytes(pickled)
     with pytest.raises(MienError, match="is damaged"):
         watch_source(str(film()), Outputs(csv=tmp_path / "out.csv", resume=True), Options())
     assert not Path("hacked").exists()
@@ -317,3 +337,113 @@ def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, 
     done = subprocess.run(script, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
     assert "5 frames, 1 person" in done.stdout
     assert len(table(tmp_path / "out.csv")) == 5
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_output_that_fails_takes_no_other_with_it(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "there"
+    place.mkdir()
+
+    def detect(frame: Frame) -> list[Face]:
+        shutil.rmtree(place, ignore_errors=True)
+        return brightest(frame)
+
+    monkeypatch.setattr(Options, "open_pipeline", lambda _: Pipeline(detect, by_colour, Tracker()))
+    outputs = ("--csv", tmp_path / "a.csv", "--counts", place / "c.csv", "--video-out", tmp_path / "a.mp4")
+    assert run("watch", film(), "--no-window", *outputs) == 2
+    assert "c.csv" in only_line(capsys.readouterr().err)
+    assert len(table(tmp_path / "a.csv")) == 20
+    assert len(list(open_source(tmp_path / "a.mp4"))) == 20
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_output_grows_over_the_source_or_another_output(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film().rename(tmp_path / "out.mp4.part")
+    before = source.read_bytes()
+    assert run("watch", source, "--no-window", "--video-out", tmp_path / "out.mp4", "--force") == 2
+    assert "it is read from" in only_line(capsys.readouterr().err)
+    assert source.read_bytes() == before
+    both = ("--csv", tmp_path / "a.csv", "--json", tmp_path / "a.csv.part")
+    assert run("watch", source, "--no-window", *both) == 2
+    assert "twice" in only_line(capsys.readouterr().err)
+    assert listing(tmp_path) == [source.name]
+
+
+def test_a_recording_that_a_killed_run_left_is_not_written_over(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.mp4.part").write_bytes(b"what there is")
+    assert run("watch", film(), "--no-window", "--video-out", tmp_path / "out.mp4") == 2
+    assert "left out.mp4.part: --force starts anew" in only_line(capsys.readouterr().err)
+    assert (tmp_path / "out.mp4.part").read_bytes() == b"what there is"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_checkpoint_goes_with_its_table(film: Film, tmp_path: Path) -> None:
+    source, outputs = open_source(film()), Outputs(csv=tmp_path / "out.csv")
+    stopped = Run(source, outputs, Options(), None)
+    assert stopped.through(Options().open_pipeline(), lambda: source.journal.frames == 9) is None
+    (tmp_path / "out.csv").write_text("shorter\n")
+    with pytest.raises(MienError, match="shorter than when its run was stopped"):
+        watch_source(source.name, replace(outputs, resume=True), Options())
+
+    def fails(_: Frame) -> list[Face]:
+        raise SourceError("the stream broke off")
+
+    again = Run(source, replace(outputs, force=True), Options(), None)
+    with pytest.raises(SourceError):
+        again.through(Pipeline(fails, by_colour, Tracker()), lambda: False)
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stop_while_a_run_finds_its_place_keeps_what_there_was(film: Film, tmp_path: Path) -> None:
+    source, outputs = open_source(film()), Outputs(csv=tmp_path / "out.csv")
+    stopped = Run(source, outputs, Options(), None)
+    assert stopped.through(Options().open_pipeline(), lambda: source.journal.frames == 9) is None
+    early = open_source(source.name, stop=lambda: early.journal.frames == 3)
+    resumed = Run(early, replace(outputs, resume=True), Options(), None)
+    assert resumed.through(Options().open_pipeline(), lambda: True) is None
+    assert len(table(tmp_path / "out.csv")) == 9
+    assert watch_source(source.name, replace(outputs, resume=True), Options()) == 0
+    assert [int(row["frame"]) for row in table(tmp_path / "out.csv")] == list(range(20))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_files_url_is_read_into_a_table(film: Film, tmp_path: Path) -> None:
+    assert run("watch", film("a film.mp4").as_uri(), "--no-window", "--csv", tmp_path / "out.csv") == 0
+    assert {row["source"] for row in table(tmp_path / "out.csv")} == {str(tmp_path / "a film.mp4")}
+
+
+@pytest.mark.usefixtures("quick")
+def test_mutated_videos_leave_whole_outputs_or_none(
+    film: Film, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(1)
+    films = [film(name, frames=8, sound=True, options={"g": "4"}) for name in ("a.mp4", "a.mkv", "a.ts")]
+    wholes = [path.read_bytes() for path in films]
+    csv_out, video_out = tmp_path / "out.csv", tmp_path / "out.mp4"
+    asked = ("--no-window", "--csv", csv_out, "--counts", tmp_path / "counts.csv", "--video-out", video_out)
+    codes = set[int]()
+    for number in range(60):
+        source, data = films[number % 3], bytearray(wholes[number % 3])
+        for _ in range(chance.choice((1, 4, 30))):
+            place = chance.randrange(len(data)) if chance.random() < 0.5 else chance.randrange(min(len(data), 600))
+            data[place] = chance.randrange(256)
+        source.write_bytes(data)
+        code = run("watch", source, *asked)
+        codes.add(code)
+        printed = capfd.readouterr()
+        assert all(line.startswith("mien: ") for line in printed.err.splitlines())
+        assert bool(code) == (not video_out.exists()) or "broke off" in printed.err
+        if csv_out.exists():
+            assert len({row["frame"] for row in table(csv_out)}) == len(list(open_source(video_out)))
+        assert not list(tmp_path.glob("*.part"))
+        for path in tmp_path.glob("*out*"):
+            path.unlink()
+        (tmp_path / "counts.csv").unlink(missing_ok=True)
+    assert codes == {0, 2}

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_server
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from mien.see.face import Frame, Image
 
 Serving = Callable[[Any], AbstractContextManager[Any]]
 Take = Callable[[Live, int], list[Frame]]
+Film = Callable[..., Path]
 
 FAST = (0.05, 0.2)
 """Pauses between attempts to reconnect, seconds."""
@@ -227,3 +229,34 @@ def test_a_device_that_is_no_camera_is_one_line(capfd: pytest.CaptureFixture[str
     with pytest.raises(SourceError, match="does not open"):
         next(iter(open_source("/dev/zero")))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_clock_that_begins_anew_does_not_stop_the_time(take: Take) -> None:
+    def restarted(_: Journal) -> Generator[Shot]:
+        for stamp in (100.0, 100.02, 0.0, 0.02, 0.04, 0.06):
+            yield Shot(stamp, lambda: np.zeros((8, 8, 3), np.uint8))
+            time.sleep(0.02)
+
+    times = [frame.time for frame in take(Live("camera", restarted), 6)]
+    assert (np.diff(times) > 0.005).all()
+    assert times[-1] - times[0] < 2
+
+
+def test_a_file_over_http_that_states_no_length_is_read_completely(
+    serving: Serving, film: Film, tmp_path: Path
+) -> None:
+    film("film.mkv", options={"bf": "0"})
+    with (
+        av.open(str(tmp_path / "film.mkv")) as whole,
+        av.open(str(tmp_path / "live.mkv"), "w", format="matroska", options={"live": "1"}) as live,
+    ):
+        video = live.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                live.mux(packet)
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=tmp_path))) as server:
+        source = open_source(f"http://127.0.0.1:{server.server_port}/live.mkv")
+        assert source.duration is None and not source.live
+        assert [frame.index for frame in source] == list(range(20))

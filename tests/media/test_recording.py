@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,28 @@ def test_the_sound_goes_along_to_the_end_of_the_pictures(film: Film, tmp_path: P
         assert len(sound) / 16000 == pytest.approx(seconds, abs=0.15)
         tone = np.abs(np.fft.rfft(sound[4000:12000])).argmax() * 16000 / 8000
         assert tone == pytest.approx(440, abs=5)
+
+
+def test_sound_that_begins_anew_or_has_an_odd_rate_goes_along(film: Film, tmp_path: Path) -> None:
+    once = film("once.ts", frames=25, sound=True)
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(once.read_bytes() * 2)
+    odd = tmp_path / "odd.wav"
+    with wave.open(str(odd), "wb") as file:
+        file.setparams((1, 2, 37_800, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 37_800))
+    frames = list(open_source(twice))
+    for number, source in enumerate((twice, odd)):
+        with av.open(str(record(tmp_path / f"{number}.mp4", frames, f"file:{source}"))) as container:
+            assert sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0)) > 0.9
+
+
+def test_a_link_stays_a_link_and_the_video_is_where_it_points(film: Film, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "far" / "out.mp4")
+    record(tmp_path / "link.mp4", list(open_source(film())))
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert listing(tmp_path / "far") == ["out.mp4"]
 
 
 def test_a_source_without_sound_gives_none(film: Film, tmp_path: Path) -> None:
@@ -253,6 +276,15 @@ def test_a_timeline_of_hours_takes_no_more_memory_than_one_of_minutes(tmp_path: 
         for number, part in parts.items()
         if abs(number - half) > 1
     )
+
+
+def test_a_timeline_of_few_frames_has_no_holes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    timeline = Timeline(tmp_path / "out.png")
+    for second in range(9):
+        timeline.write(Frame(picture(), time=float(second)), [reading()] * (second != 5))
+    wide = round(1 / timeline.width)
+    assert sorted(timeline.bins[1]) == [*range(4 * wide + 1), *range(6 * wide, 8 * wide + 1)]
 
 
 def test_nobody_in_view_is_a_timeline_too(tmp_path: Path) -> None:

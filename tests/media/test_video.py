@@ -251,3 +251,22 @@ def test_200_mutated_videos_give_frames_or_one_line(film: Film, capfd: pytest.Ca
             assert "\n" not in str(error)
     assert read > 500 and refused > 10
     assert capfd.readouterr() == ("", "")
+
+
+def test_stop_ends_a_file_whose_frames_are_passed_over(film: Film) -> None:
+    source = open_source(film(frames=60), every=50, stop=lambda: source.journal.frames == 10)
+    assert [frame.index for frame in source] == [0]
+    assert source.journal.frames == 10
+
+
+def test_a_file_goes_on_after_a_frame_as_if_it_had_been_read_from_the_beginning(film: Film) -> None:
+    whole, half = open_source(film(options={"bf": "2"}), every=3), open_source(film(options={"bf": "2"}), every=3)
+    assert isinstance(half, VideoFile)
+    half.after = 9
+    for one, other in zip([frame for frame in whole if frame.index > 9], half, strict=True):
+        assert (one.index, one.time) == (other.index, other.time)
+        assert np.array_equal(one.image, other.image)
+
+
+def test_a_files_url_is_the_file(film: Film) -> None:
+    assert open_source(film("a film.mp4").as_uri()).name == str(film("a film.mp4"))

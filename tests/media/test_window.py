@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,18 @@ def test_space_pauses_until_it_is_pressed_again(window: Window) -> None:
     assert not window.paused
 
 
+def test_a_signal_ends_a_pause_and_the_wait_for_the_next_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    began = time.monotonic()
+    with Window(folder=tmp_path, paced=True, stop=lambda: time.monotonic() > began + 0.2) as window:
+        window.write(FRAME, [])
+        press("space")
+        window.write(FRAME, [])
+        assert window.paused
+        window.write(replace(FRAME, time=60.0), [])
+    assert 0.2 < time.monotonic() - began < 5
+
+
 def test_s_takes_a_snapshot_and_never_writes_over_another(window: Window, tmp_path: Path) -> None:
     window.write(FRAME, [reading()])
     press("s", "s")
@@ -151,6 +164,14 @@ def test_without_a_display_there_is_one_line_that_points_to_no_window(monkeypatc
     with pytest.raises(OutputError, match="--no-window") as raised, Window():
         pass
     assert "\n" not in str(raised.value)
+
+
+def test_a_display_that_is_not_there_is_one_line(film: Film) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SDL_", "WAYLAND"))}
+    command = [sys.executable, "-m", "mien", "watch", str(film())]
+    done = subprocess.run(command, env=environment | {"DISPLAY": ":77"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mien: ") and "--no-window" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_without_pygame_the_extra_is_named() -> None:

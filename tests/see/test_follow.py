@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from mien.see.detect import Detector
-from mien.see.face import Face, Image, overlap
+from mien.see.face import Face, Frame, Image, overlap
 from mien.see.follow import Follower
 
 PORTRAIT = np.asarray(Pillow.open(Path(__file__).parents[2] / "assets/astronaut.jpg").convert("RGB"))
@@ -44,8 +44,9 @@ def test_followed_boxes_are_those_of_searching_every_frame(counting: Counting) -
     follower = Follower(counting)
     searcher = Detector(min_face=40)
     overlaps = []
-    for frame in map(view, range(40)):
-        [followed], [searched] = follower(frame), searcher(frame)
+    for step in range(40):
+        frame = Frame(view(step), index=step, time=step / 30)
+        [followed], [searched] = follower(frame), searcher(frame.image)
         overlaps.append(overlap(followed.box[None], searched.box[None])[0, 0])
     assert np.mean(overlaps) > 0.9
     assert counting.searches == 3
@@ -53,32 +54,45 @@ def test_followed_boxes_are_those_of_searching_every_frame(counting: Counting) -
 
 def test_a_cut_to_another_place_is_noticed_at_once(counting: Counting) -> None:
     follower = Follower(counting)
-    follower(view(0))
-    [face] = follower(np.ascontiguousarray(view(0)[:, ::-1]))
+    follower(Frame(view(0)))
+    [face] = follower(Frame(np.ascontiguousarray(view(0)[:, ::-1])))
     assert overlap(face.box[None], counting(view(0)[:, ::-1].copy())[0].box[None])[0, 0] > 0.9
 
 
 def test_a_face_that_leaves_is_not_followed(counting: Counting) -> None:
     follower = Follower(counting)
-    assert len(follower(view(0))) == 1
+    assert len(follower(Frame(view(0)))) == 1
     dark = np.zeros((480, 640, 3), np.uint8)
-    assert [len(follower(dark)) for _ in range(3)] == [0, 0, 0]
+    assert [len(follower(Frame(dark, time=step / 30))) for step in (1, 2, 3)] == [0, 0, 0]
     assert counting.searches == 2
 
 
 def test_a_face_that_jumps_a_little_is_found_around_its_place(counting: Counting) -> None:
     follower = Follower(counting)
-    follower(view(0))
+    follower(Frame(view(0)))
     moved = np.roll(view(0), 70, axis=1)
-    [face] = follower(moved)
+    [face] = follower(Frame(moved))
     assert overlap(face.box[None], Detector(min_face=40)(moved)[0].box[None])[0, 0] > 0.8
     assert counting.searches == 1
 
 
 def test_a_newcomer_is_seen_when_the_frame_is_next_searched(counting: Counting) -> None:
-    follower = Follower(counting, search_every=5)
+    follower = Follower(counting, search_every=0.2)
     both = np.concatenate([view(0)[:, 160:480], view(0)[:, 160:480]], 1)
     one = both.copy()
     one[:, 320:] = 0
-    assert len(follower(one)) == 1
-    assert [len(follower(both)) for _ in range(6)][-1] == 2
+    assert len(follower(Frame(one))) == 1
+    assert [len(follower(Frame(both, time=step / 25))) for step in range(1, 6)] == [1, 1, 1, 1, 2]
+
+
+def test_frames_that_are_far_apart_are_all_searched(counting: Counting) -> None:
+    follower = Follower(counting)
+    dark = np.zeros((480, 640, 3), np.uint8)
+    assert [len(follower(Frame(image, time=second))) for second, image in enumerate((dark, view(0), dark))] == [0, 1, 0]
+
+
+def test_a_clock_that_begins_anew_is_searched_again(counting: Counting) -> None:
+    follower = Follower(counting)
+    for time in (60.0, 0.0):
+        follower(Frame(view(0), time=time))
+    assert counting.searches == 2

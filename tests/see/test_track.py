@@ -112,3 +112,8 @@ def test_a_clear_change_is_shown_within_half_a_second() -> None:
         tracker(*still(n / 30, HAPPY))
     shown = [tracker(*still(1 + n / 30, SAD))[0].emotion for n in range(15)]
     assert shown[-1] == "sad"
+
+
+def test_who_is_in_every_frame_keeps_the_number_however_far_apart_they_are() -> None:
+    tracker = Tracker(memory=4)
+    assert [tracker(*still(10.0 * number, HAPPY))[0].person for number in range(6)] == [1] * 6

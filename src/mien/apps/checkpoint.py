@@ -6,7 +6,6 @@ import dataclasses
 import os
 import pickle
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +23,18 @@ INTERVAL = 5.0
 
 HARMLESS = {"ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar"}
 """What of numpy a checkpoint may name: a pickle could otherwise call anything."""
+
+STATE = {
+    ("collections", "Counter"),
+    ("mien.apps.checkpoint", "Checkpoint"),
+    ("mien.media.summary", "Presence"),
+    ("mien.media.summary", "Summary"),
+    ("mien.see.face", "Face"),
+    ("mien.see.follow", "Follower"),
+    ("mien.see.track", "Tracker"),
+    ("mien.see.track", "_Person"),
+}
+"""What else it may name."""
 
 
 @dataclass(frozen=True)
@@ -123,17 +134,9 @@ class _Unpickler(pickle.Unpickler):
         return getattr(self.pipeline.detect, "detector", self.pipeline.detect)
 
     def find_class(self, module: str, name: str) -> Any:
-        numpy = module.partition(".")[0] == "numpy" and name in HARMLESS
-        if numpy or (module, name) == ("collections", "Counter"):
+        if (module.partition(".")[0] == "numpy" and name in HARMLESS) or (module, name) in STATE:
             return super().find_class(module, name)
-        if module.startswith("mien.") and isinstance(found := super().find_class(module, name), type):
-            return found
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
-
-
-def after(frames: Iterator[Frame], index: int) -> Iterator[Frame]:
-    """Leave out the frames up to a number: decoding them again is how the next one comes out the same."""
-    return (frame for frame in frames if frame.index > index)
 
 
 def same_place(path: Path) -> str:

@@ -120,7 +120,15 @@ def read(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
-    min_face: MinFace = 20,
+    min_face: Annotated[
+        float | None,
+        typer.Option(
+            min=12,
+            metavar="PIXELS",
+            callback=finite,
+            help="Side of the smallest face looked for, in pixels.  [default: 20, in video 40]",
+        ),
+    ] = None,
     model: Model = None,
     head: Head = None,
 ) -> int:
@@ -133,10 +141,10 @@ def read(
         from mien.apps import watching
 
         tables = watching.Outputs(csv, json, counts=counts, force=True)
-        options = watching.Options(model=model, head=head, min_face=min_face)
+        options = watching.Options(model=model, head=head, min_face=min_face or 40)
         return watching.read_video(sources[0], tables, options, pictures=bool(image_out or show))
     outputs = Outputs(image_out, counts, csv, json, show)
-    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face))
+    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face or 20))
 
 
 @app.command()
@@ -154,7 +162,8 @@ def watch(
     plot: Annotated[Path | None, typer.Option(help="Draw a timeline of each person's emotions.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Read every N-th frame; with --fps the fewer of the two.")] = 1,
     fps: Annotated[
-        float | None, typer.Option(min=0.001, callback=finite, help="Read at most so many frames a second.")
+        float | None,
+        typer.Option(min=0.001, max=1e6, callback=finite, help="Read at most so many frames a second."),
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, callback=finite, help="Seconds that a stream may be silent.")] = 10,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a file where a run was stopped.")] = False,
@@ -170,7 +179,7 @@ def watch(
     options = Options(every, fps, timeout, model, head, min_face)
     if source is not None and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
-    return watch_source(str(camera or 0) if source is None else source, outputs, options)
+    return watch_source(camera or 0 if source is None else source, outputs, options)
 
 
 training.add_to(app)

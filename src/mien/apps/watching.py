@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mien.apps.checkpoint import Checkpoints, after, checkpoint_of, fingerprint, same_place
+from mien.apps.checkpoint import Checkpoints, checkpoint_of, fingerprint, same_place
 from mien.apps.stopping import Stop
 from mien.apps.terminal import counted, print_table, printable, say
 from mien.errors import MienError, OutputError
@@ -22,7 +22,7 @@ from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_js
 from mien.media.recording import Recording
 from mien.media.sinks import Counts, Sink
 from mien.media.summary import Summary, Timeline
-from mien.media.video import VideoFile, open_source
+from mien.media.video import VideoFile, open_source, path_of
 from mien.media.window import Window
 from mien.see.face import Frame
 from mien.see.pipeline import Pipeline, open_pipeline
@@ -41,6 +41,7 @@ class Outputs:
     window: bool = False
     force: bool = False  # write over files that are there
     resume: bool = False  # go on where a killed run stopped
+    of_read: bool = False  # asked of `mien read`, which has no --resume
 
     def files(self) -> list[Path]:
         """List the files that are asked for."""
@@ -51,9 +52,13 @@ class Outputs:
         """List those that a killed run can go on with."""
         return [path for path in (self.csv, self.json) if path and path != STANDARD_OUTPUT]
 
+    def parts(self) -> dict[Path, Path]:
+        """Map the files that grow in a part beside their place to that part."""
+        return {path: part_of(path) for path in (*self.tables(), self.parquet, self.video) if path}
+
     def check(self, source: str) -> None:
         """Raise OutputError for an output that is there, is the source or another output, or cannot be resumed."""
-        check_distinct([Path(source)], self.files())
+        check_distinct([Path(path_of(source))], [*self.files(), *self.parts().values()])
         if self.resume and not self.resumable():
             raise OutputError("--resume goes on with --csv, --json and --counts: ask for these alone")
         killed = bool(self.tables()) and checkpoint_of(self.tables()).exists()
@@ -64,13 +69,22 @@ class Outputs:
             if path.exists():
                 resumed = ", and no run that was stopped left it" if self.resume else ""
                 raise OutputError(f"{path} is there already{resumed}: use --force to write over it, or another name")
-            if not self.resume and path in self.tables() and part_of(path).exists():
-                goes_on = "--resume goes on, " if killed else ""
-                raise OutputError(f"{path} was begun by a run that was killed: {goes_on}--force starts anew")
+            part = self.parts().get(path)
+            if part and part.exists() and not self.resume:
+                goes_on = "--resume goes on, " if killed and path in self.tables() else ""
+                begun = f"{path} was begun by a run that was killed, which left {part.name}"
+                raise OutputError(f"{begun}: {goes_on}--force starts anew")
 
     def resumable(self) -> bool:
         """Can a run that was stopped go on with these?"""
         return bool(self.tables()) and not (self.parquet or self.video or self.plot)
+
+    @property
+    def goes_on(self) -> str:
+        """What goes on with the tables of a run that was stopped."""
+        if self.of_read:
+            return "mien watch with the same options and --resume goes"
+        return "the same command with --resume goes" if self.resumable() else "the tables alone with --resume go"
 
 
 @dataclass(frozen=True)
@@ -89,15 +103,16 @@ class Options:
         return open_pipeline(self.model, head=self.head, min_face=self.min_face, stream=True)
 
 
-def watch_source(source: str, outputs: Outputs, options: Options) -> int:
+def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
     """Watch a source until it ends, `q` is pressed or a signal comes, and return the exit code.
 
     What cannot be written is known before anything is loaded or read. However the stream ends, every output is whole;
     what ended it is raised then.
     """
-    outputs.check(source)
+    outputs.check(str(source))
     with Stop() as stop, ExitStack() as stack:
-        window = stack.enter_context(Window(f"Mien: {printable(source)}")) if outputs.window else None
+        title = f"Mien: {printable(str(source))}"
+        window = stack.enter_context(Window(title, stop=stop)) if outputs.window else None
         ended = (lambda: stop() or window.poll()) if window else stop
         opened = open_source(source, every=options.every, fps=options.fps, timeout=options.timeout, stop=ended)
         if window:
@@ -114,7 +129,7 @@ def read_video(source: str, outputs: Outputs, options: Options, *, pictures: boo
     """Read a video where pictures could be read as well, and return the exit code."""
     if pictures:
         raise OutputError("--image-out and --show are for pictures: use mien watch with --video-out")
-    return watch_source(source, outputs, options)
+    return watch_source(source, replace(outputs, force=True, of_read=True), options)
 
 
 class Run:
@@ -125,7 +140,6 @@ class Run:
         self.counts = Counts(outputs.counts) if outputs.counts else None
         self.summary = Summary()
         self.tables: dict[Path, GrowingRows] = {}
-        self.index = -1  # the last frame that a killed run had read
         self.checkpoints: Checkpoints | None = None
         if isinstance(source, VideoFile) and outputs.tables() and source.address.startswith("file:"):
             places = sorted(map(same_place, [*outputs.tables(), *filter(None, [outputs.counts])]))
@@ -135,16 +149,16 @@ class Run:
 
     def through(self, pipeline: Pipeline, ended: Callable[[], bool]) -> Exception | None:
         """Read the stream to its end; return what ended it before, if any outputs were kept nevertheless."""
-        problem: Exception | None = None
+        problems: list[Exception] = []
         stopped = False
         pipeline, sizes = self._resumed(pipeline)
         with ExitStack() as stack:
             sinks = [*self._sinks(sizes)]  # all are checked, then opened
             for sink in sinks:
-                stack.enter_context(sink)
+                stack.enter_context(apart(sink, problems))
             progress = stack.enter_context(self._progress())
             walk = stack.enter_context(closing(iter(self.source)))
-            results = stack.enter_context(closing(pipeline(after(walk, self.index))))
+            results = stack.enter_context(closing(pipeline(walk)))
             try:
                 for frame, readings in results:
                     for sink in sinks:
@@ -157,10 +171,11 @@ class Run:
             except (MienError, BrokenPipeError) as error:  # a lost stream, a full disk, a reader that has enough
                 if not self.summary.frames:
                     raise
-                problem = error
-        if self.checkpoints and not stopped and not problem:
+                problems.append(error)
+            stopped = stopped or ended()  # also before there was a frame
+        if self.checkpoints and not stopped and not problems:
             self.checkpoints.remove()
-        return problem
+        return problems[0] if problems else None
 
     def _sinks(self, sizes: dict[str, int]) -> Iterator[Sink]:
         """Yield the sinks for what is asked for."""
@@ -184,14 +199,16 @@ class Run:
     def _resumed(self, pipeline: Pipeline) -> tuple[Pipeline, dict[str, int]]:
         """Return the pipeline, and the size of each table, as a killed run left them."""
         if not self.outputs.resume:
+            if self.checkpoints:
+                self.checkpoints.remove()  # of a run whose tables are written over
             return pipeline, {}
-        if not self.checkpoints:
+        if not (self.checkpoints and isinstance(self.source, VideoFile)):
             raise OutputError("--resume goes on with a video file: leave it out")
         found = self.checkpoints.load(pipeline)
         if found is None:  # nothing was read by then
             return pipeline, {}
         detect, track = found.steps
-        self.index = found.index
+        self.source.after = found.index
         counts, self.summary = found.sums
         if self.counts:
             self.counts.counts = counts
@@ -211,11 +228,26 @@ class Run:
         if STANDARD_OUTPUT not in self.outputs.files():
             print_summary(self.summary, self.source.journal.dropped)
             if self.checkpoints and self.checkpoints.path.exists():
-                whole = self.outputs.resumable()
-                goes_on = "the same command with --resume goes" if whole else "the tables alone with --resume go"
-                print(f"stopped before the end: {goes_on} on from here")
+                print(f"stopped before the end: {self.outputs.goes_on} on from here")
+        elif self.source.journal.dropped:
+            say(f"{counted(self.source.journal.dropped, 'older frame')} dropped to keep up")
         for line in troubles(self.source.journal):
             say(line)
+
+
+@contextmanager
+def apart(sink: Sink, problems: list[Exception]) -> Iterator[None]:
+    """Open a sink and close it; what goes wrong in closing is noted, so that the other sinks keep what they have."""
+    sink.__enter__()
+    try:
+        yield
+    except BaseException as error:
+        sink.__exit__(type(error), error, error.__traceback__)
+        raise
+    try:
+        sink.__exit__(None, None, None)
+    except Exception as error:  # raised when all are closed
+        problems.append(error)
 
 
 class Shown:

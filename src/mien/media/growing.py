@@ -15,7 +15,7 @@ from io import RawIOBase, StringIO
 from pathlib import Path
 from typing import Any, Self
 
-from mien.errors import MissingExtra
+from mien.errors import MissingExtra, OutputError
 from mien.files import STANDARD_OUTPUT, check_output, explained
 from mien.media.sinks import COLUMNS, rows
 from mien.see.face import Frame, Reading
@@ -72,6 +72,9 @@ class _Part:
             if size and not self.part.exists():  # the run was not killed but stopped
                 Path(os.path.realpath(path)).replace(self.part)
             self.file = self.part.open("r+b" if size else "wb", buffering=0)
+            if self.file.seek(0, os.SEEK_END) < size:
+                self.file.close()
+                raise OutputError(f"{self.part} is shorter than when its run was stopped: --force starts anew")
             self.file.truncate(size)
             self.file.seek(size)
 
@@ -160,6 +163,8 @@ class ParquetRows:
 
         held, self._held = self._held, []
         if held:
+            for row in held:  # the bytes of a name may be no text, which Parquet wants
+                row["source"] = row["source"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             self._writer.write_table(pyarrow.Table.from_pylist(held, parquet_schema()))
         if self._file.full and self._file.full is not self._told:
             self._told = self._file.full

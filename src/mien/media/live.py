@@ -91,6 +91,8 @@ class Live:
                             zero = now - (shot.stamp or 0.0)
                             self._note_gap(seen, now)
                         seen, pause = now, self.pauses[0]
+                        if shot.stamp is not None and zero + shot.stamp < time:  # the clock began anew
+                            zero = now - shot.stamp
                         time = max(time, now if shot.stamp is None else zero + shot.stamp)
                         if takes(self.journal.frames, time):
                             newest.put((self.journal.frames, time, shot))

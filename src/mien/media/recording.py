@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -29,6 +30,9 @@ ENCODERS = ("libx264", "libopenh264")
 
 CLOCK = Fraction(1, 90_000)
 """Seconds in which times are counted: the clock of broadcasting, a multiple of every usual frame rate."""
+
+RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""The samples a second that AAC knows, up to those of films."""
 
 KEYFRAMES = 60
 """At most so many frames until the next one that stands alone: a killed recording ends at the last of them."""
@@ -67,7 +71,8 @@ class Recording:
                     self._sound.finish(self._last)
         finally:
             self._container = None
-            self.part.replace(self.path)
+            if self.part.exists():
+                self.part.replace(os.path.realpath(self.path))
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Draw the faces of one frame and add it."""
@@ -135,7 +140,7 @@ class Sound:
     def _add_stream(self, source: AudioStream) -> AudioStream:
         if self.copied:
             return self.container.add_stream_from_template(source)
-        stream = self.container.add_stream("aac", rate=min(source.rate or 44_100, 48_000))
+        stream = self.container.add_stream("aac", rate=source.rate if source.rate in RATES else 44_100)
         stream.layout = "stereo" if source.channels > 1 else "mono"
         return stream
 
@@ -143,6 +148,7 @@ class Sound:
         """Yield packets, or frames where they are encoded anew, with the beginning of the pictures as time 0."""
         import av
 
+        last = -1  # what begins anew, as where two recordings were joined, is left out
         for packet in self.input.demux(source):
             try:
                 parts = [packet] if self.copied else packet.decode()
@@ -154,7 +160,8 @@ class Sound:
                 part.pts -= round(self.zero / part.time_base)
                 if self.copied:
                     part.dts = part.pts
-                if part.pts >= 0:
+                if part.pts > last:
+                    last = part.pts
                     yield part
 
     def _add(self, part: Any) -> None:

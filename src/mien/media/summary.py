@@ -88,6 +88,7 @@ class Timeline:
         self.path = path
         self.width = 0.1  # seconds of a part
         self.end = 0.0
+        self._before: set[int | None] = set()  # who was in the last frame
         self.bins: dict[int | None, dict[int, Floats]] = {}  # by person and part: sums of the seven scores
 
     def __enter__(self) -> Self:
@@ -101,13 +102,16 @@ class Timeline:
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Take in the readings of one frame."""
-        self.end = frame.time
         while frame.time >= self.width * self.BINS:
             self._halve()
+        number, last = int(frame.time / self.width), int(self.end / self.width)
         for reading in readings:
             parts = self.bins.setdefault(reading.person, {})
-            number = int(frame.time / self.width)
-            parts[number] = parts.get(number, np.zeros(len(EMOTIONS), np.float32)) + reading.scores
+            first = min(last + 1, number) if reading.person in self._before else number  # frames may be far apart
+            share = reading.scores / np.float32(number + 1 - first)
+            for at in range(first, number + 1):
+                parts[at] = parts.get(at, np.zeros(len(EMOTIONS), np.float32)) + share
+        self._before, self.end = {reading.person for reading in readings}, frame.time
 
     def _halve(self) -> None:
         """Make parts twice as long, and half as many."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from stat import S_ISCHR, S_ISREG
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 from mien.errors import SourceError
 from mien.media.decode import open_container, reason, shots
@@ -23,6 +24,9 @@ ENDINGS = frozenset(
 
 ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 """The protocols of cameras and broadcasts; behind HTTP may be either."""
+
+PLAYLISTS = ("dash", "hls")
+"""The formats whose file is a list of others, and has a size although the list goes on."""
 
 RATE = 25.0
 """Frames a second of a file that does not say."""
@@ -39,37 +43,53 @@ def open_source(
     """Open a camera by number or path, a video file, or a URL: HTTP, RTSP and whatever else FFmpeg knows.
 
     `every` and `fps` choose which frames are taken; a stream that is silent for `timeout` seconds is lost; `stop` is
-    asked while a live source is waited for, and ends it by True. Raises SourceError for what cannot be opened: a
+    asked while no frame comes, and ends the source by True. Raises SourceError for what cannot be opened: a
     camera and a stream when their first frame is asked for.
     """
-    name, sampling = os.fspath(source) if not isinstance(source, int) else str(source), Sampling(every, fps)
+    name = str(source) if isinstance(source, int) else path_of(os.fspath(source))
+    sampling = Sampling(every, fps)
     if not name:
         raise SourceError("a source has no name: give a video, a URL or a camera")
     if isinstance(source, int) or _is_camera(name):
         return Live(f"camera {name}", camera(name), sampling, stop=stop)
     if not _is_url(name):
         _check_file(Path(name))
-        return VideoFile(f"file:{name}", name, sampling)
+        return VideoFile(f"file:{name}", name, sampling, stop=stop)
     shown = without_password(name)
     if urlsplit(name).scheme.lower() not in ALWAYS_LIVE:
-        file = VideoFile(name, shown, sampling, timeout)
-        if file.duration is not None:  # a stream has no end that could be known
+        file = VideoFile(name, shown, sampling, timeout, stop=stop)
+        if file.ends:
             return file
     return Live(shown, stream(name, shown, timeout), sampling, stop=stop)
 
 
 class VideoFile:
-    """A video file of this machine ("file:...") or behind a URL; raises SourceError when there is none."""
+    """A video file of this machine ("file:...") or behind a URL; raises SourceError when there is none.
+
+    Frames are handed out from the one behind `after` on: decoding those before is how it comes out the same. `ends` is
+    false for what may be an endless stream.
+    """
 
     live = False
 
-    def __init__(self, address: str, name: str, sampling: Sampling | None = None, timeout: float | None = None) -> None:
-        self.address, self.name, self.timeout = address, name, timeout
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        sampling: Sampling | None = None,
+        timeout: float | None = None,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.address, self.name, self.timeout, self.stop = address, name, timeout, stop
         self.sampling = sampling or Sampling()
         self.journal = Journal()
+        self.after = -1
         container, video = open_container(address, name, timeout)
         with container:
             self.duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
+            playlist = container.format.name in PLAYLISTS
+            self.ends = self.duration is not None or (container.size > 0 and not playlist)
             self.step = 1 / float(video.average_rate or video.guessed_rate or RATE)
 
     def __iter__(self) -> Generator[Frame]:
@@ -78,9 +98,13 @@ class VideoFile:
         container, video = open_container(self.address, self.name, self.timeout)
         with container:
             for shot in shots(container, video, self.journal):
+                if self.stop():
+                    return
                 index, time = self.journal.frames, clock(shot.stamp)
                 self.journal.frames += 1
-                if takes(index, time) and (image := self._image(shot)) is not None:
+                if not takes(index, time) or index <= self.after:
+                    continue
+                if (image := self._image(shot)) is not None:
                     yield Frame(image, self.name, index, time)
         if not self.journal.frames:
             raise SourceError(f"{self.name} has no picture in it that can be decoded: get a whole copy of it")
@@ -92,6 +116,11 @@ class VideoFile:
         except SourceError:
             self.journal.corrupt += 1
             return None
+
+
+def path_of(name: str) -> str:
+    """Return the path of a "file://" URL; any other name is returned as it is."""
+    return url2pathname(urlsplit(name).path) if name.lower().startswith("file://") else name
 
 
 def without_password(url: str) -> str:
@@ -112,7 +141,7 @@ def _is_url(name: str) -> bool:
 def _is_camera(name: str) -> bool:
     """Is this the number of a camera, or its device? A file may have a number for its name."""
     if name.isdecimal():
-        return not Path(name).exists()
+        return not Path(name).is_file()
     try:
         return sys.platform.startswith("linux") and S_ISCHR(os.stat(name).st_mode)  # noqa: PTH116 - a name with NUL
     except (OSError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NO_WINDOW = "use --no-window, with --csv or --video-out to keep what is seen"
 
+UNSEEN = ("dummy", "offscreen")
+"""SDL's drivers without a screen."""
+
 WAIT = 0.01
 """Seconds between two looks at the keyboard while nothing else is to be done."""
 
@@ -35,11 +38,18 @@ class Window:
     """Shows each frame with its faces drawn; raises OutputError where there is no display, MissingExtra without pygame.
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
-    `closed` is true. Snapshots and recordings go into `folder`.
+    `closed` is true. Snapshots and recordings go into `folder`. `stop` is asked while it waits, and ends that by True.
     """
 
-    def __init__(self, title: str = "Mien", *, paced: bool = False, folder: Path = Path()) -> None:
-        self.title, self.paced, self.folder = title, paced, folder
+    def __init__(
+        self,
+        title: str = "Mien",
+        *,
+        paced: bool = False,
+        folder: Path = Path(),
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.title, self.paced, self.folder, self.stop = title, paced, folder, stop
         self.closed = self.paused = False
         self.rate = Rate()
         self._recording: Recording | None = None
@@ -56,6 +66,10 @@ class Window:
             pygame.display.set_caption(self.title)
         except pygame.error as error:
             raise OutputError(f"a window cannot be opened ({error}): {NO_WINDOW}") from None
+        driver = pygame.display.get_driver()
+        if driver in UNSEEN and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's last resort
+            pygame.display.quit()
+            raise OutputError(f"the display cannot be reached, so no window can be opened: {NO_WINDOW}")
         self._screen: pygame.Surface | None = None
         return self
 
@@ -76,9 +90,8 @@ class Window:
             self._recording.write(frame, readings)
         self._draw()
         self.poll()
-        while self.paused and not self.closed:
+        while self.paused and not (self.poll() or self.stop()):
             time.sleep(WAIT)
-            self.poll()
 
     def poll(self) -> bool:
         """Look at the keyboard; true once the window is closed."""
@@ -141,7 +154,7 @@ class Window:
             return
         if now > self._late + moment:
             self._late = now - moment
-        while time.monotonic() < self._late + moment and not self.poll():
+        while time.monotonic() < self._late + moment and not (self.poll() or self.stop()):
             time.sleep(min(WAIT, max(0.0, self._late + moment - time.monotonic())))
 
     def _draw(self) -> None:
@@ -201,6 +214,8 @@ def check_display() -> None:
     on_unix = sys.platform not in ("darwin", "win32")
     if on_unix and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):
         raise OutputError(f"there is no display to open a window on: {NO_WINDOW}")
+    if on_unix and not os.environ.get("WAYLAND_DISPLAY"):
+        os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # Wayland's library, asked in vain, complains by itself
 
 
 def _print(image: Image, text: str) -> None:

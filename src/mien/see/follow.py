@@ -1,4 +1,4 @@
-"""Faces in a stream of frames: searched for every few frames, and in between looked for where they were."""
+"""Faces in a stream of frames: searched for twice a second, and in between looked for where they were."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ import cv2
 import numpy as np
 
 from mien.see.detect import Detector
-from mien.see.face import Face, Floats, Image, overlap
+from mien.see.face import Face, Floats, Frame, Image, overlap
 
 MARGIN = 1.0  # face sides around a lost face in which it is searched for
+ROUNDING = 1e-6  # seconds, by which the clock of the frames may differ from itself
 SAME = 0.5  # overlap from which on two boxes are one face
 
 
 class Follower:
     """Finds the faces of one frame after the other, at a small part of the cost of searching each.
 
-    Every `search_every` frames the detector searches the whole frame. In between its last network, without the image
-    pyramid, refines the boxes of the frame before and says whether the face is still there; one that is not is searched
-    for around its place, and when nobody is left the whole frame is searched, so that a cut is not missed.
+    Every `search_every` seconds, on the clock of the frames, the detector searches the whole frame. In between its last
+    network, without the image pyramid, refines the boxes of the frame before and says whether the face is still there;
+    one that is not is searched for around its place, and when nobody is left the whole frame is searched, so that a cut
+    is not missed.
     """
 
-    def __init__(self, detector: Detector, search_every: int = 15) -> None:
+    def __init__(self, detector: Detector, search_every: float = 0.5) -> None:
         self.detector, self.search_every = detector, search_every
         self._faces: list[Face] = []
-        self._age = search_every  # frames since the whole frame was searched
+        self._searched: float | None = None  # the time of the frame that was searched last
 
-    def __call__(self, rgb: Image) -> list[Face]:
-        """The faces of the next frame, RGB bytes (height, width, 3)."""
-        self._age += 1
+    def __call__(self, frame: Frame) -> list[Face]:
+        """The faces of the next frame."""
         known, self._faces = self._faces, []
-        if self._age <= self.search_every:
-            self._faces = _distinct(self._follow(rgb, known))
-        if self._age > self.search_every or (known and not self._faces):
-            self._faces, self._age = self.detector(rgb), 0
+        due = self._searched is None or not 0 <= frame.time - self._searched < self.search_every - ROUNDING
+        if not due:
+            self._faces = _distinct(self._follow(frame.image, known))
+        if due or (known and not self._faces):
+            self._faces, self._searched = self.detector(frame.image), frame.time
         return self._faces
 
     def _follow(self, rgb: Image, known: list[Face]) -> Iterator[Face]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.see.face import Face, Frame, Image, Reading
 
-Detect = Callable[[Image], list[Face]]
+Detect = Callable[[Frame], list[Face]]
 Classify = Callable[[Image, list[Face]], list[Reading]]
 STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
 Track = Callable[[Frame, list[Reading]], list[Reading]]
@@ -33,7 +33,7 @@ class Pipeline:
     def __call__(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, list[Reading]]]:
         """Yield every frame with its readings as soon as it is read; holds no frame back."""
         for frame in frames:
-            faces = self.detect(frame.image)
+            faces = self.detect(frame)
             readings = self.track(frame, self.classify(frame.image, faces))
             yield frame, sorted(readings, key=_centre)
 
@@ -53,7 +53,8 @@ def open_pipeline(
     from mien.see.detect import Detector
 
     if not stream:
-        return Pipeline(Detector(min_face=min_face), Classifier(model, head=head).read)
+        search = Detector(min_face=min_face)
+        return Pipeline(lambda frame: search(frame.image), Classifier(model, head=head).read)
     from mien.see.follow import Follower
     from mien.see.track import Tracker
 

@@ -42,9 +42,9 @@ class Tracker:
     """Tells people apart from frame to frame and smooths what their faces show.
 
     Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
-    (Jonker & Volgenant 1987). Who is out of sight for less than `memory` seconds keeps the number. Scores follow with
-    the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it leads by
-    `margin`. Raises MissingExtra without the package `lap`.
+    (Jonker & Volgenant 1987). Who was in the frame before, or is out of sight for at most `memory` seconds, keeps the
+    number. Scores follow with the time constant `smoothing` in seconds, whatever the frame rate; another emotion is
+    shown once it leads by `margin`. Raises MissingExtra without the package `lap`.
     """
 
     def __init__(self, *, memory: float = 4.0, smoothing: float = 0.25, margin: float = 0.08) -> None:
@@ -53,10 +53,12 @@ class Tracker:
         self.memory, self.smoothing, self.margin = memory, smoothing, margin
         self._people: list[_Person] = []
         self._count = 0
+        self._before = 0.0  # the time of the frame before
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
         """The readings with `person` set, and scores and emotion smoothed over time, in their order."""
-        self._people = [person for person in self._people if frame.time - person.seen <= self.memory]
+        oldest = min(frame.time - self.memory, self._before)  # frames may be further apart than the memory reaches
+        self._people, self._before = [person for person in self._people if person.seen >= oldest], frame.time
         looks = [_look(frame.image, reading.face) for reading in readings]
         owners = self._assign(frame.time, [reading.face for reading in readings], looks)
         return [
