@@ -6,9 +6,12 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from mien.apps import cli
 from mien.learn.evaluate import PRIVATE_SET, percent, table
 from mien.see.weights import MODELS, find
 
@@ -27,7 +30,7 @@ def test_the_model_card_shows_the_table_of_the_committed_report() -> None:
 
 @pytest.mark.parametrize("name", REPORT["official"])
 def test_the_readme_gives_the_accuracies_of_the_committed_report(name: str) -> None:
-    assert re.search(rf"\| {name} .*\| {percent(REPORT['official'][name]['accuracy'])} % \|", README)
+    assert re.search(rf"\| {re.escape(name)} \| [\d,]+ \| {percent(REPORT['official'][name]['accuracy'])} % \|", README)
 
 
 def test_the_report_is_on_the_model_that_ships() -> None:
@@ -35,6 +38,24 @@ def test_the_report_is_on_the_model_that_ships() -> None:
     assert REPORT["model"]["sha256"] == MODELS["emotion.onnx"].sha256
     assert hashlib.sha256(find("emotion.onnx").read_bytes()).hexdigest() == MODELS["emotion.onnx"].sha256
     assert PRIVATE_SET in REPORT["official"]
+
+
+def test_the_documents_name_no_option_that_a_command_has_not() -> None:
+    group = typer.main.get_command(cli.app)
+    found = 0
+    for text in (README, CARD, (ROOT / "docs/training.md").read_text(encoding="utf-8")):
+        for line in text.splitlines():
+            for words in re.findall(r"\bmien ((?:data |bench )?[a-z][a-z-]*)\b", line):
+                command: Any = group
+                for word in words.split():
+                    command = getattr(command, "commands", {}).get(word)
+                if command is None or line.count("mien ") > 1 or "scripts/" in line:  # a sentence, or other commands
+                    continue
+                known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+                named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line))
+                assert named <= known | {"--help"}, line
+                found += len(named)
+    assert found > 20
 
 
 def test_every_file_of_the_package_stands_in_the_readmes_tree() -> None:

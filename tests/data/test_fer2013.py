@@ -116,6 +116,32 @@ def test_pictures_are_made_gray_and_48_pixels_wide(small: Fer2013, written: Writ
     assert np.abs(data.images[row].astype(int) - picture.convert("L").getpixel((0, 0))).max() <= 2
 
 
+def test_sixteen_bits_and_transparency_become_the_grays_that_they_show(
+    small: Fer2013, written: Writer, tmp_path: Path
+) -> None:
+    source = written("folders", small, tmp_path)
+    ramp = np.tile(np.arange(48) * 5, (48, 1))
+    deep, clear = source / "train/happy/deep.png", source / "train/happy/clear.png"
+    Image.fromarray((ramp * 257).astype(np.uint16)).save(deep)
+    Image.new("RGBA", (48, 48), (0, 0, 0, 0)).save(clear)
+    data = read(source)
+    assert np.array_equal(data.images[data.names.index("train/happy/deep.png")], ramp)
+    assert (data.images[data.names.index("train/happy/clear.png")] == 255).all()
+
+
+def test_linked_folders_are_read_once_and_links_to_nothing_are_named(
+    small: Fer2013, written: Writer, tmp_path: Path
+) -> None:
+    source = written("folders", small, tmp_path)
+    before = content(read(source))
+    (source / "train" / "happy").rename(tmp_path / "elsewhere")
+    (source / "train" / "happy").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "circle").symlink_to(source)
+    assert content(read(source)) == before
+    (source / "train" / "sad" / "lost.png").symlink_to(tmp_path / "nowhere")
+    assert "train/sad/lost.png cannot be read" in refused(source)
+
+
 def test_a_byte_order_mark_windows_line_ends_and_empty_lines_change_nothing(
     small: Fer2013, written: Writer, tmp_path: Path
 ) -> None:

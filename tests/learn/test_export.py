@@ -156,18 +156,25 @@ def test_a_model_with_other_labels_is_refused(model: Path, tmp_path: Path, label
 @pytest.mark.parametrize(
     ("kind", "shape", "outputs"),
     [
-        (TensorProto.FLOAT, ["n", 1, 48, 48], 7),
-        (TensorProto.UINT8, ["n", 1, 64, 64], 7),
-        (TensorProto.UINT8, ["n", 48, 48], 7),
-        (TensorProto.UINT8, ["n", 1, 48, 48], 8),
+        (TensorProto.FLOAT, ["n", 1, 48, 48], {"official": 7}),
+        (TensorProto.UINT8, ["n", 1, 64, 64], {"official": 7}),
+        (TensorProto.UINT8, ["n", 48, 48], {"official": 7}),
+        (TensorProto.UINT8, [4, 1, 48, 48], {"official": 7}),
+        (TensorProto.UINT8, ["n", 1, 48, 48], {"official": 8}),
+        (TensorProto.UINT8, ["n", 1, 48, 48], {"official": 7, "ferplus": 8}),
+        (TensorProto.UINT8, ["n", 1, 48, 48], {"ferplus": 7}),
     ],
 )
-def test_a_model_of_other_shapes_is_refused(tmp_path: Path, kind: int, shape: list[Any], outputs: int) -> None:
+def test_a_model_of_other_shapes_is_refused(
+    tmp_path: Path, kind: int, shape: list[Any], outputs: dict[str, int]
+) -> None:
     faces = helper.make_tensor_value_info("faces", kind, shape)
-    scores = helper.make_tensor_value_info("official", TensorProto.FLOAT, ["n", outputs])
-    constant = helper.make_tensor("value", TensorProto.FLOAT, [1, outputs], [0.0] * outputs)
-    node = helper.make_node("Constant", [], ["official"], value=constant)
-    graph = helper.make_graph([node], "other", [faces], [scores])
+    scores, nodes = [], []
+    for name, count in outputs.items():
+        constant = helper.make_tensor("value", TensorProto.FLOAT, [1, count], [0.0] * count)
+        nodes.append(helper.make_node("Constant", [], [name], value=constant))
+        scores.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", count]))
+    graph = helper.make_graph(nodes, "other", [faces], scores)
     other = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     other.metadata_props.add(key="emotions", value=",".join(EMOTIONS))
     onnx.save(other, tmp_path / "other.onnx")

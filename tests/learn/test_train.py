@@ -17,6 +17,7 @@ import torch
 
 from mien.data.prepare import Split
 from mien.errors import TrainingError
+from mien.learn import checkpoint
 from mien.learn.checkpoint import CHECKPOINT, HISTORY, SETTINGS, WEIGHTS, Machine, load_checkpoint
 from mien.learn.settings import Settings, settings_of
 from mien.learn.train import temperature, train
@@ -155,6 +156,34 @@ def test_a_killed_run_goes_on_to_the_numbers_of_an_unbroken_one(
     assert all(torch.equal(a, b) for a, b in zip(weights(out).values(), weights(unbroken).values(), strict=True))
 
 
+def test_a_run_that_is_stopped_between_two_of_its_files_goes_on_as_if_it_had_not(
+    data: Data, quick: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(quick, epochs=2, patience=0)
+    whole = train(data, tmp_path / "whole", settings, machine=Machine())
+    left = iter(range(3))  # weights and checkpoint of the first epoch, weights of the second
+
+    def write(path: Path, content: dict[str, Any]) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        torch.save(content, path)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "write", write)
+        train(data, tmp_path / "run", settings, machine=Machine())
+    assert len(history(tmp_path / "run")) == 1
+    rows = train(data, tmp_path / "run", settings, machine=Machine(), resume=True)
+    assert timeless(rows) == timeless(whole)
+    pairs = zip(*map(dict.values, map(weights, (tmp_path / "run", tmp_path / "whole"))), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_a_run_does_not_go_on_with_other_images(data: Data, quick: Settings, tmp_path: Path) -> None:
+    train(data, tmp_path, replace(quick, epochs=1), machine=Machine())
+    other = {**data, "train": replace(data["train"], images=data["train"].images[::-1].copy())}
+    assert "other images" in refused(other, tmp_path, replace(quick, epochs=1), resume=True)
+
+
 def test_ctrl_c_keeps_every_whole_epoch(data: Data, quick: Settings, tmp_path: Path) -> None:
     def stop(epoch: int, *_: Any) -> None:
         if epoch == 2:
@@ -238,6 +267,7 @@ def test_too_few_images_and_unknown_names_are_refused(data: Data, quick: Setting
         ("dropout=2", "dropout lies between 0 and 0.9$"),
         ("learning_rate=nan", "learning_rate is at least 1e-09$"),
         ("epochs=0", "epochs is at least 1$"),
+        ("seed=99999999999999999999", r"seed lies between 0 and 1e\+09$"),
         ("augmentation.shift=-1", "shift is at least 0$"),
     ],
 )

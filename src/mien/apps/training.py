@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mien.apps.terminal import counted, finite, print_table
+from mien.apps.terminal import counted, finite, print_table, printable
 from mien.errors import MissingExtra
 from mien.files import check_output, explained
 
@@ -116,6 +116,7 @@ def train(
         from mien.learn.checkpoint import CHECKPOINT, machine
         from mien.learn.distil import read_views
         from mien.learn.limit import TimeLimit
+        from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
         from mien.learn.train import train as train_run
     limit = TimeLimit(minutes)
@@ -129,13 +130,16 @@ def train(
     runs = {out: settings}
     if members is not None:
         runs = {out / name: member for name, member in members_of(settings, members).items()}
+        for member in runs.values():  # before the first of them is trained
+            check_network(member.network)
         resume = True  # the same command again goes on where it stopped
     splits = _splits(data, settings)
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
         if resume and members is None and not (folder / CHECKPOINT).exists():
-            print(f"There is no run in {folder} to go on with: it begins anew.")
-        print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')} → {folder}", flush=True)
+            print(f"There is no run in {printable(str(folder))} to go on with: it begins anew.")
+        where = printable(str(folder))
+        print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
         learn = partial(train_run, splits, folder, each, machine=on, resume=resume, views=judged, limit=limit)
         code = _watched(learn, folder, each.epochs, limit)
         if code or limit.over:
@@ -170,7 +174,7 @@ def distil_views(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
     count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Of the changes that make a view.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the changes that make a view.")] = 0,
     recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
@@ -195,7 +199,7 @@ def distil_views(
     )
     distil.write_views(views, out)
     size = out.stat().st_size / 1e6
-    print(f"{out}: {count} views of {len(views.rows):,} images by {len(runs)} teachers, {size:.1f} MB.")
+    print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {len(runs)} teachers, {size:.1f} MB.")
 
 
 def export(
@@ -211,7 +215,8 @@ def export(
 
         difference = export_model(run, out, head)
     size = out.stat().st_size / 1e6
-    print(f"{out}: {size:.1f} MB; its probabilities differ from the checkpoint's by {difference:.1e} at most.")
+    differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
+    print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
 
 
 def evaluate(

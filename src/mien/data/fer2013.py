@@ -14,7 +14,7 @@ from typing import IO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mien.data.archive import open_archive
 from mien.errors import DataError
@@ -159,15 +159,31 @@ def _folder(folder: Path, digest: hashlib._Hash) -> Iterator[tuple[str, bytes]]:
     def refuse(error: OSError) -> NoReturn:
         raise error
 
-    paths = [Path(place, file) for place, _, files in os.walk(folder, onerror=refuse) for file in files]
+    paths, seen = list[Path](), set[str]()
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        if os.path.realpath(place) in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        paths += [Path(place, file) for file in files]
     for name in sorted(path.relative_to(folder).as_posix() for path in paths):
         if _is_ours(name):
-            with (folder / name).open("rb") as file:
-                data = file.read(MOST_PICTURE_BYTES + 1)
+            data = _content(folder, name)
             if len(data) > MOST_PICTURE_BYTES:
                 raise DataError(f"{name} has more than {MOST_PICTURE_BYTES >> 20} MiB: it is no face of FER2013")
             digest.update(os.fsencode(name) + b"\0" + data)
             yield name, data
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """The bytes of a file, and one more than a picture may have."""
+    try:
+        if not (folder / name).is_file() and (folder / name).exists():  # reading a pipe would never end
+            raise DataError(f"{name} is no file: remove it")
+        with (folder / name).open("rb") as file:
+            return file.read(MOST_PICTURE_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{name} cannot be read ({error.strerror}): mend or remove it") from None
 
 
 def _zip_rows(path: Path) -> Iterator[Row]:
@@ -219,6 +235,12 @@ def _picture(name: str, data: bytes) -> Bytes:
 
 
 def _gray(picture: Image.Image) -> Bytes:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16 bits, which `convert` would cut off
+        picture = Image.fromarray((np.asarray(picture, np.float32) / 257).round().clip(0, 255).astype(np.uint8))
+    elif picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     gray = picture.convert("L")
     if gray.size != (SIDE, SIDE):
         gray = gray.resize((SIDE, SIDE), Image.Resampling.BILINEAR)  # Pillow's averages all pixels when it shrinks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -13,7 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from mien.errors import TrainingError
@@ -83,6 +86,7 @@ class Run:
     average: nn.Module  # the exponential moving average of the weights
     optimiser: torch.optim.Optimizer
     history: list[dict[str, float]]  # one row an epoch
+    learned: str  # digest of the images that it learns from
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
@@ -90,7 +94,7 @@ class Run:
         return {**parts, "history": self.history}
 
 
-def _new(settings: Settings, device: torch.device) -> Run:
+def _new(settings: Settings, device: torch.device, learned: str) -> Run:
     def network() -> nn.Module:
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         return net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -107,14 +111,14 @@ def _new(settings: Settings, device: torch.device) -> Run:
         optimiser = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
     else:
         raise TrainingError(f"there is no optimiser {settings.optimiser!r}: choose adam or sgd")
-    return Run(model, average, optimiser, history=[])
+    return Run(model, average, optimiser, history=[], learned=learned)
 
 
-def start_run(out: Path, settings: Settings, machine: Machine) -> Run:
+def start_run(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
     """A run at its beginning, its settings saved in `out`; TrainingError where another run is there."""
     if (out / CHECKPOINT).exists():
         raise TrainingError(f"{out} holds a run: go on with --resume, or give --out another name")
-    run = _new(settings, torch.device(machine.device))
+    run = _new(settings, torch.device(machine.device), learned)
     with explained(out):
         (out / "plots").mkdir(parents=True, exist_ok=True)
     with WholeFile(out / SETTINGS) as file:
@@ -122,22 +126,31 @@ def start_run(out: Path, settings: Settings, machine: Machine) -> Run:
     return run
 
 
-def resume_run(out: Path, settings: Settings, machine: Machine) -> Run:
-    """The run in `out` after its last whole epoch, or a new one; TrainingError where it has other settings."""
+def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
+    """The run in `out` after its last whole epoch, or a new one; TrainingError where settings or images differ."""
     if not (out / CHECKPOINT).exists():
-        return start_run(out, settings, machine)
+        return start_run(out, settings, machine, learned)
     saved = load_checkpoint(out / CHECKPOINT)
     before, now = asdict(settings_from(saved["settings"])), asdict(settings)
     if before != now:
         other = [key for key, value in now.items() if before[key] != value]
         raise TrainingError(f"{out} was trained with other settings ({', '.join(other)}): resume with the same ones")
-    run = _new(settings, torch.device(machine.device))
+    if saved.get("learned", learned) != learned:  # older checkpoints do not say
+        raise TrainingError(f"{out} learned from other images: resume with the --data that it began with")
+    with explained(out):
+        (out / "plots").mkdir(exist_ok=True)
+    run = _new(settings, torch.device(machine.device), learned)
     try:
         for key in ("model", "average", "optimiser"):
             getattr(run, key).load_state_dict(saved[key])
         return replace(run, history=saved["history"])
     except (KeyError, ValueError, RuntimeError):
         raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
+
+
+def digest_of(images: NDArray[np.uint8]) -> str:
+    """What names the images (n, 48, 48) that a run learns from, in their order."""
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:16]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -159,15 +172,19 @@ def history(out: Path) -> list[dict[str, float]]:
 
 
 def save(run: Run, out: Path, settings: Settings, keep: bool) -> None:
-    """Each file is written whole: a kill or a full disk leaves the last epoch's."""
-    write(out / CHECKPOINT, {"settings": asdict(settings), **run.state()})
+    """Write what an epoch leaves, each file whole.
+
+    The checkpoint comes last: where a kill or a full disk keeps it from being written, its epoch is trained again, and
+    the other files come out the same.
+    """
+    shared = {"settings": asdict(settings), "learned": run.learned}
     if keep:
-        epoch = run.history[-1]
-        write(out / WEIGHTS, {"settings": asdict(settings), "model": run.average.state_dict(), "epoch": epoch})
+        write(out / WEIGHTS, {**shared, "model": run.average.state_dict(), "epoch": run.history[-1]})
     with WholeFile(out / HISTORY) as file:
         table = csv.DictWriter(file, list(run.history[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(run.history)
+    write(out / CHECKPOINT, {**shared, **run.state()})
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

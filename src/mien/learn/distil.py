@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.files import WholeFile
-from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.checkpoint import WEIGHTS, Machine, digest_of, load_checkpoint
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
 from mien.learn.model import FERPLUS, OFFICIAL, build
@@ -123,7 +123,10 @@ def _teacher(run: Path, data: dict[str, Split], pool: Split, device: torch.devic
         raise TrainingError(f"{run} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
     if settings.held_out == "public":  # it learned every training image
         return Teacher(net, torch.empty(0, dtype=torch.int64, device=device))
-    unseen = np.flatnonzero(np.isin(pool.rows, parts(data, settings)[1].rows))
+    learned, held_out = parts(data, settings)
+    if load_checkpoint(run / WEIGHTS).get("learned", digest_of(learned.images)) != digest_of(learned.images):
+        raise TrainingError(f"{run} learned from other images, so nobody knows which it has not seen: use its --data")
+    unseen = np.flatnonzero(np.isin(pool.rows, held_out.rows))
     return Teacher(net, torch.from_numpy(unseen).to(device))
 
 

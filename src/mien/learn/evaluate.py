@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split
-from mien.errors import DataError
+from mien.errors import DataError, ModelError
 from mien.files import WholeFile
 from mien.labels import EMOTIONS, FERPLUS_COLUMNS
 from mien.learn.corruptions import CORRUPTIONS, SEVERITIES, corrupted
@@ -53,8 +53,8 @@ def evaluate(
             "sha256": hashlib.sha256(classifier.path.read_bytes()).hexdigest(),
             "head": classifier.head,
             "flip": flip,
-            "settings": json.loads(classifier.metadata.get("settings", "{}")),
-            "temperatures": json.loads(classifier.metadata.get("temperatures", "{}")),
+            "settings": _fact(classifier, "settings"),
+            "temperatures": _fact(classifier, "temperatures"),
         },
         "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
         "speed": speed(Classifier(model, head=head, flip=flip), test.images[:1]),
@@ -69,6 +69,14 @@ def evaluate(
         rows = subsets.get(PRIVATE_SET, subsets["merged"])
         report["robustness"] = robustness(classifier, test.images[rows], test.labels[rows])
     return report
+
+
+def _fact(classifier: Classifier, key: str) -> Any:
+    """What the model file says of its making."""
+    try:
+        return json.loads(classifier.metadata.get(key, "{}"))
+    except ValueError:
+        raise ModelError(f"{classifier.path} says nothing readable of its {key}: write it with `mien export`") from None
 
 
 def subsets_of(test: Split) -> dict[str, Flags]:

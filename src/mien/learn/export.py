@@ -51,6 +51,8 @@ def export(run: Path, out: Path, head: str | None = None) -> float:
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
     saved = load_checkpoint(run / WEIGHTS)
+    if not saved.keys() >= {"model", "epoch"}:
+        raise TrainingError(f"{run / WEIGHTS} does not hold what a run kept: train again")
     shipped = restore(saved, run)
     heads = _heads(saved)
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
@@ -67,7 +69,7 @@ def export(run: Path, out: Path, head: str | None = None) -> float:
         model.metadata_props.add(key=key, value=value)
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # also where it is no number
         raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
     with WholeFile(out, "wb") as file:
         file.write(content)
@@ -80,7 +82,7 @@ def restore(saved: dict[str, Any], run: Path) -> Shipped:
     try:
         net = build(settings["network"], votes=settings["votes"] > 0, dropout=settings["dropout"])
         net.load_state_dict(saved["model"])
-    except (KeyError, RuntimeError):
+    except (KeyError, RuntimeError, TypeError):
         raise TrainingError(
             f"{run} was trained by other code: its weights do not fit the network, train again"
         ) from None

@@ -18,7 +18,7 @@ def parts(data: dict[str, Split], settings: Settings) -> tuple[Split, Split]:
     """The split to learn from and the one to check on, as `settings.held_out` says. `data` is by the splits' names.
 
     Whatever is held out, nothing that is learned has a twin in it: `prepare` keeps twins of test images out of train
-    and val and does not tear twins apart between the two, and neither do folds.
+    and val, unless all is kept as published, and does not tear twins apart between the two, and neither do folds.
     """
     held_out = settings.held_out
     if held_out in FOLDS:

@@ -135,6 +135,11 @@ NETWORKS: dict[str, Callable[[int, float], nn.Sequential]] = {
 
 def build(name: str, *, votes: bool, dropout: float) -> nn.Sequential:
     """The network `name`: (n, 1, 48, 48) float in [0, 1] → (n, 7) logits, or (n, 15) with the FER+ head."""
+    check_network(name)
+    return NETWORKS[name](OFFICIAL + FERPLUS if votes else OFFICIAL, dropout)
+
+
+def check_network(name: str) -> None:
+    """Raise TrainingError where there is no network of that name."""
     if name not in NETWORKS:
         raise TrainingError(f"there is no network {name!r}: choose one of {', '.join(NETWORKS)}")
-    return NETWORKS[name](OFFICIAL + FERPLUS if votes else OFFICIAL, dropout)

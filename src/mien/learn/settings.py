@@ -120,6 +120,7 @@ AT_MOST = {
     "erase": 1,
     "degrade": 1,
     "light": 0.9,
+    "seed": 10**9,
 }
 """The ranges of the settings that are numbers, where they are not from 0 upwards."""
 

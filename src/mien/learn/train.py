@@ -21,6 +21,7 @@ from mien.learn.checkpoint import (
     WEIGHTS,
     Machine,
     Run,
+    digest_of,
     enough_memory,
     load_checkpoint,
     resume_run,
@@ -70,7 +71,8 @@ def train(
         learn, check = _loaders(data, settings, views, torch.device(machine.device))
         if not learn.steps(settings.oversample):
             raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
-        run = resume_run(out, settings, machine) if resume else start_run(out, settings, machine)
+        begin = resume_run if resume else start_run
+        run = begin(out, settings, machine, digest_of(learn.images.cpu().numpy()))
         more, saved = _goes_on(run, settings, limit), time.perf_counter()
         while more:
             row = _one_epoch(run, learn, check, settings, tick)
