@@ -339,6 +339,20 @@ def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, 
     assert len(table(tmp_path / "out.csv")) == 5
 
 
+def test_a_video_that_read_was_stopped_in_goes_on_with_watch(film: Film, tmp_path: Path) -> None:
+    source = film("long.mp4", (320, 240), frames=400, options={"preset": "ultrafast"})
+    table_of_rows, part = tmp_path / "a.csv", tmp_path / "a.csv.part"
+    command = [sys.executable, "-m", "mien", "read", str(source), "--csv", str(table_of_rows)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while not (part.exists() and part.read_bytes().count(b"\n") > 5):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert "mien watch with the same options and --resume goes on" in process.communicate(timeout=60)[0]
+    assert run("watch", source, "--no-window", "--csv", table_of_rows, "--resume") == 0
+    assert [int(row["frame"]) for row in table(table_of_rows)] == list(range(400))
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_output_that_fails_takes_no_other_with_it(
     film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

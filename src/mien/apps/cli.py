@@ -141,10 +141,10 @@ def read(
         from mien.apps import watching
 
         tables = watching.Outputs(csv, json, counts=counts, force=True)
-        options = watching.Options(model=model, head=head, min_face=min_face or 40)
+        options = watching.Options(model=model, head=head, min_face=min_face or 40.0)
         return watching.read_video(sources[0], tables, options, pictures=bool(image_out or show))
     outputs = Outputs(image_out, counts, csv, json, show)
-    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face or 20))
+    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face or 20.0))
 
 
 @app.command()
