@@ -140,7 +140,7 @@ def read(
     if len(sources) == 1 and is_video(sources[0]):
         from mien.apps import watching
 
-        tables = watching.Outputs(csv, json, counts=counts, force=True)
+        tables = watching.Outputs(csv, json, counts=counts)
         options = watching.Options(model=model, head=head, min_face=min_face or 40.0)
         return watching.read_video(sources[0], tables, options, pictures=bool(image_out or show))
     outputs = Outputs(image_out, counts, csv, json, show)

@@ -148,9 +148,9 @@ def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) ->
         raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
 
 
-def digest_of(images: NDArray[np.uint8]) -> str:
-    """What names the images (n, 48, 48) that a run learns from, in their order."""
-    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()[:16]
+def digest_of(array: NDArray[np.uint8]) -> str:
+    """What names the images that a run learns from, in their order, or what teachers said."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16]
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class _Part:
         self.file.close()
         with explained(self.path):
             if keep:
-                self.part.replace(os.path.realpath(self.path))
+                take_name(self.path)
             else:
                 self.part.unlink(missing_ok=True)
 
@@ -147,7 +147,7 @@ class ParquetRows:
             keep = kind is None
         finally:
             if keep:
-                self.part.replace(os.path.realpath(self.path))
+                take_name(self.path)
             else:
                 self.part.unlink(missing_ok=True)
 
@@ -244,6 +244,11 @@ def part_of(path: Path) -> Path:
     """Return the name under which a file grows."""
     place = Path(os.path.realpath(path))  # a link stays a link: what it points to is written
     return place.with_name(place.name + ".part")
+
+
+def take_name(path: Path) -> None:
+    """Give what has grown its name."""
+    part_of(path).replace(os.path.realpath(path))
 
 
 def check_growing(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -15,7 +14,7 @@ import numpy as np
 from mien.errors import OutputError
 from mien.files import explained
 from mien.media.draw import annotate
-from mien.media.growing import check_growing, part_of
+from mien.media.growing import check_growing, part_of, take_name
 from mien.see.face import Frame, Image, Reading
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Recording:
         finally:
             self._container = None
             if self.part.exists():
-                self.part.replace(os.path.realpath(self.path))
+                take_name(self.path)
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Draw the faces of one frame and add it."""

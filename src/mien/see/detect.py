@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from mien.see.face import Face, Floats, Image
+from mien.see.face import Face, Floats, Image, halved
 from mien.see.weights import Device, open_session, read, read_arrays
 
 CELL, STRIDE = 12, 2  # pixels: the proposal network judges 12-pixel cells, one at every second pixel
@@ -141,7 +141,7 @@ def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
     while min(height, width) * scale >= CELL:
         # Halving whole pixels is fast and exact but for rounding; the small levels need no more than that.
         while image.shape[0] >= 3 * scale * height and not any(side % 2 for side in image.shape[:2]):
-            image = _shrink(image, image.shape[0] // 2, image.shape[1] // 2)
+            image = halved(image)
         yield _shrink(image, int(height * scale), int(width * scale)), scale
         scale *= FACTOR
 
