@@ -47,10 +47,9 @@ class Commands(typer.core.TyperGroup):
         raise typer.Exit(code or 0)
 
 
-MinFace = Annotated[
-    float,
-    typer.Option(min=12, metavar="PIXELS", callback=finite, help="Side of the smallest face looked for, in pixels."),
-]
+SMALLEST = "Side of the smallest face looked for, in pixels."
+face_option = partial(typer.Option, min=12, metavar="PIXELS", callback=finite)
+MinFace = Annotated[float, face_option(help=SMALLEST)]
 
 Model = Annotated[
     Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
@@ -120,15 +119,7 @@ def read(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
-    min_face: Annotated[
-        float | None,
-        typer.Option(
-            min=12,
-            metavar="PIXELS",
-            callback=finite,
-            help="Side of the smallest face looked for, in pixels.  [default: 20, in video 40]",
-        ),
-    ] = None,
+    min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  [default: 20, in video 40]")] = None,
     model: Model = None,
     head: Head = None,
 ) -> int:
