@@ -28,7 +28,7 @@ from mien.files import WholeFile
 from mien.learn.checkpoint import WEIGHTS, Machine, digest_of, load_checkpoint
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
-from mien.learn.model import FERPLUS, OFFICIAL, build
+from mien.learn.model import FERPLUS, OFFICIAL, build, half
 from mien.learn.settings import Augmentation, Settings, settings_from
 
 LOGITS = OFFICIAL + FERPLUS
@@ -108,7 +108,8 @@ def judge(
         faces = view(images, number, seed, augmentation)
         total = torch.zeros(len(images), LOGITS, device=device)
         for teacher, mine in zip(teachers, places, strict=True):
-            total[mine] += both_ways(teacher.net, faces, mine)
+            with half(device):
+                total[mine] += both_ways(teacher.net, faces, mine)
         said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
     grays = mean_grays(images, seed, augmentation)
@@ -148,7 +149,7 @@ def both_ways(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:
     with torch.inference_mode():
         for part in rows.split(CHUNK):
             x = (faces[part, None].float() / 255).to(memory_format=torch.channels_last)
-            said.append((net(x) + net(x.flip(3))) / 2)
+            said.append((net(x).float() + net(x.flip(3)).float()) / 2)
     return torch.cat(said)
 
 
