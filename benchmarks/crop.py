@@ -46,7 +46,7 @@ def main() -> None:
     """Print the figures, or put them into a document."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("processed", type=Path, help="the folder that `mien data prepare` wrote")
-    parser.add_argument("--model", type=Path, help="an emotion network (the packaged one)")
+    parser.add_argument("--model", help="s, m, or an ONNX file (s)")
     parser.add_argument("--train", type=int, default=4000, help="training pictures to learn the frame from (4000)")
     parser.add_argument("--test", type=int, default=3589, help="PublicTest pictures to measure with (3589, all)")
     parser.add_argument("--docs", type=Path, help="a document whose text block is to hold the figures")

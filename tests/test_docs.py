@@ -13,31 +13,42 @@ import typer
 
 from mien.apps import cli
 from mien.learn.evaluate import PRIVATE_SET, percent, table
+from mien.see.classify import PACKAGED
 from mien.see.weights import MODELS, find
 
 ROOT = Path(__file__).parents[1]
-REPORT = json.loads((ROOT / "docs/report/report.json").read_text(encoding="utf-8"))
+REPORTS = {
+    size: json.loads((ROOT / folder / "report.json").read_text(encoding="utf-8"))
+    for size, folder in {"s": "docs/report", "m": "docs/report-m"}.items()
+}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = ["README.md", "MODEL_CARD.md", "CHANGELOG.md", "docs/crop.md", "docs/training.md"]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_the_model_card_shows_the_table_of_the_committed_report() -> None:
-    shown = re.search(r"<!-- report: docs/report/table.md -->\n(.*)<!-- end of report -->", CARD, re.DOTALL)
+@pytest.mark.parametrize(("size", "folder"), [("s", "docs/report"), ("m", "docs/report-m")])
+def test_the_model_card_shows_the_table_of_each_committed_report(size: str, folder: str) -> None:
+    shown = re.search(rf"<!-- report: {folder}/table.md -->\n(.*?)<!-- end of report -->", CARD, re.DOTALL)
     assert shown is not None
-    assert shown[1] == table(REPORT)
+    assert shown[1] == table(REPORTS[size])
 
 
-@pytest.mark.parametrize("name", REPORT["official"])
-def test_the_readme_gives_the_accuracies_of_the_committed_report(name: str) -> None:
-    assert re.search(rf"\| {re.escape(name)} \| [\d,]+ \| {percent(REPORT['official'][name]['accuracy'])} % \|", README)
+@pytest.mark.parametrize("name", REPORTS["s"]["official"])
+def test_the_readme_gives_the_accuracies_of_the_committed_reports(name: str) -> None:
+    shown = [percent(REPORTS[size]["official"][name]["accuracy"]) for size in PACKAGED]
+    assert re.search(rf"\| {re.escape(name)} \| [\d,]+ \| {shown[0]} % \| {shown[1]} % \|", README)
 
 
-def test_the_report_is_on_the_model_that_ships() -> None:
-    assert REPORT["model"]["file"] == "emotion.onnx"
-    assert REPORT["model"]["sha256"] == MODELS["emotion.onnx"].sha256
-    assert hashlib.sha256(find("emotion.onnx").read_bytes()).hexdigest() == MODELS["emotion.onnx"].sha256
-    assert PRIVATE_SET in REPORT["official"]
+@pytest.mark.parametrize(("size", "file"), PACKAGED.items())
+def test_the_reports_are_on_the_models_that_ship(size: str, file: str) -> None:
+    assert REPORTS[size]["model"]["file"] == file
+    assert REPORTS[size]["model"]["sha256"] == MODELS[file].sha256
+    assert hashlib.sha256(find(file).read_bytes()).hexdigest() == MODELS[file].sha256
+    assert PRIVATE_SET in REPORTS[size]["official"]
+
+
+def test_the_packaged_networks_take_12_megabytes_at_most() -> None:
+    assert sum(find(file).stat().st_size for file in PACKAGED.values()) <= 12e6
 
 
 def test_the_documents_name_no_option_that_a_command_has_not() -> None:

@@ -162,6 +162,16 @@ def test_the_report_of_an_exported_file_is_written_and_its_table_says_the_same(
     assert f"| on PrivateTest | {' | '.join(EMOTIONS)} |" in text
 
 
+def test_the_report_has_the_accuracy_of_the_mean_with_the_mirror_image(
+    run: Path, voted: dict[str, Split], tmp_path: Path
+) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    model = str(tmp_path / "emotion.onnx")
+    once, twice = evaluate(voted["test"], model), evaluate(voted["test"], model, flip=True)
+    assert once["mirrored"] == {name: row["accuracy"] for name, row in twice["official"].items()}
+    assert f"{100 * once['mirrored']['PrivateTest']:.1f} % on PrivateTest" in table(once)
+
+
 def test_public_and_private_are_measured_apart(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
     export(run, tmp_path / "emotion.onnx")
     test = voted["test"]

@@ -16,7 +16,7 @@ from mien.data.prepare import Split
 from mien.errors import ModelError, OutputError, TrainingError
 from mien.labels import EMOTIONS
 from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
-from mien.learn.export import TOLERANCE, export
+from mien.learn.export import HALF_TOLERANCE, TOLERANCE, export
 from mien.learn.model import OFFICIAL, build
 from mien.learn.settings import Settings
 from mien.learn.train import train
@@ -111,6 +111,13 @@ def test_without_votes_there_is_the_official_head_only(data: dict[str, Split], q
     with pytest.raises(ModelError, match="without a head 'ferplus'"):
         export(tmp_path / "run", tmp_path / "other.onnx", head="ferplus")
     assert not (tmp_path / "other.onnx").exists()
+
+
+def test_weights_in_16_bits_take_half_the_room_and_say_nearly_the_same(run: Path, model: Path, tmp_path: Path) -> None:
+    assert TOLERANCE / 100 < export(run, tmp_path / "half.onnx", half=True) < HALF_TOLERANCE
+    assert (tmp_path / "half.onnx").stat().st_size < 0.6 * model.stat().st_size
+    onnx.checker.check_model(onnx.load(tmp_path / "half.onnx"))
+    assert np.abs(Classifier(tmp_path / "half.onnx")(FACES) - checkpoint_says(run)[0]).max() < HALF_TOLERANCE
 
 
 def test_a_run_that_was_stopped_early_can_be_exported(run: Path, tmp_path: Path) -> None:

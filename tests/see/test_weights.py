@@ -67,7 +67,7 @@ def test_a_graph_without_its_own_weights_does_not_open(weights: list[np.ndarray]
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, r"there is no model at .*mine\.onnx: give the path of an ONNX file"),
+        (None, r"there is no model at .*mine\.onnx: give s, m or the path of an ONNX file"),
         (b"", r"mine\.onnx cannot be used"),
         (b"not a model at all", r"mine\.onnx cannot be used"),
         (GRAPH.read_bytes()[:4000], r"mine\.onnx cannot be used"),

@@ -22,7 +22,7 @@ from mien.see.pipeline import STREAM_SIDE, open_pipeline
 SAME = 0.5  # overlap from which on two boxes are one face
 
 
-def bench_video(source: str, frames: int, min_face: float, model: Path | None) -> str:
+def bench_video(source: str, frames: int, min_face: float, model: str | None) -> str:
     """One line: frames a second from the file to the CSV on one core, and the boxes against searching every frame."""
     keep_to_one_core()
     seconds, cpu, faces, followed = _read(source, frames, min_face, model)
@@ -39,7 +39,7 @@ def bench_video(source: str, frames: int, min_face: float, model: Path | None) -
 
 
 def _read(
-    source: str, frames: int, min_face: float, model: Path | None
+    source: str, frames: int, min_face: float, model: str | None
 ) -> tuple[float, float, int, list[tuple[tuple[int, int], list[Face]]]]:
     """Seconds by the clock, seconds of CPU, the number of faces, and the size and faces of each frame."""
     pipeline = open_pipeline(model, min_face=min_face, stream=True)

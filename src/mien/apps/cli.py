@@ -52,7 +52,8 @@ face_option = partial(typer.Option, min=12, metavar="PIXELS", callback=finite)
 MinFace = Annotated[float, face_option(help=SMALLEST)]
 
 Model = Annotated[
-    Path | None, typer.Option(help="An ONNX file written by `mien export`, in place of the packaged one.")
+    str | None,
+    typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.  [default: s]"),
 ]
 
 Head = Annotated[

@@ -208,12 +208,13 @@ def export(
     head: Annotated[
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store the weights in 16 bits: half the size.")] = False,
 ) -> None:
     """Write a run's network to an ONNX file that holds scaling, temperature, softmax and label names."""
     with needs_extra():
         from mien.learn.export import export as export_model
 
-        difference = export_model(run, out, head)
+        difference = export_model(run, out, head, half=half)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
@@ -222,7 +223,7 @@ def export(
 def evaluate(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[Path | None, typer.Option(help="An ONNX file.  [default: the packaged one]")] = None,
+    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  [default: s]")] = None,
     head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  [default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
     robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,

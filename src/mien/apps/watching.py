@@ -94,7 +94,7 @@ class Options:
     every: int = 1  # of so many frames one is read
     fps: float | None = None  # frames a second that are read, at most
     timeout: float = 10.0  # seconds that a stream may be silent
-    model: Path | None = None  # an ONNX file that `mien export` wrote
+    model: str | None = None  # s, m, or an ONNX file that `mien export` wrote
     head: str | None = None  # the one of its heads that is asked
     min_face: float = 40.0  # side in pixels of the smallest face that is looked for
 

@@ -46,6 +46,7 @@ def evaluate(
     classifier = Classifier(model, head=head, flip=flip, threads=threads)
     heads = classifier.by_head(test.images)
     scores = heads[classifier.head]
+    both = scores + classifier(test.images[..., ::-1])
     subsets = subsets_of(test)
     report: dict[str, Any] = {
         "model": {
@@ -57,6 +58,7 @@ def evaluate(
             "temperatures": _fact(classifier, "temperatures"),
         },
         "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
+        "mirrored": {name: share(both[rows].argmax(1) == test.labels[rows]) for name, rows in subsets.items()},
         "speed": speed(Classifier(model, head=head, flip=flip), test.images[:1]),
     }
     if temperature := report["model"]["temperatures"].get(classifier.head):
@@ -244,6 +246,8 @@ def table(report: dict[str, Any]) -> str:
             lines.append(f"| {name} | {' | '.join(map(percent, shares))} |")
         mean, relative = report["robustness"]["mean"], report["robustness"]["relative"]
         lines += ["", f"Mean under corruption: {percent(mean)} %, {relative:.2f} of the accuracy on clean images."]
+    mirrored = ", ".join(f"{percent(value)} % on {name}" for name, value in report["mirrored"].items())
+    lines += ["", f"Accuracy of the mean with the mirror image: {mirrored}."]
     lines += ["", f"{report['speed']['ms_per_face']:.2f} ms a face on one thread, one face at a time."]
     return "\n".join(lines) + "\n"
 

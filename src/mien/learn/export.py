@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from mien.errors import ModelError, OutputError, TrainingError
@@ -23,6 +24,8 @@ from mien.see.classify import Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
 TOLERANCE = 1e-4  # between the checkpoint's probabilities and the file's
+HALF_TOLERANCE = 5e-3  # the same where weights are stored in 16 bits, which moves each by up to 1 in 2,048
+LARGE = 1000  # numbers: smaller arrays are not worth a node
 
 
 class Shipped(nn.Module):
@@ -40,12 +43,13 @@ class Shipped(nn.Module):
         return tuple((head / t).softmax(1) for head, t in zip(heads, self.temperatures, strict=True))
 
 
-def export(run: Path, out: Path, head: str | None = None) -> float:
+def export(run: Path, out: Path, head: str | None = None, *, half: bool = False) -> float:
     """Write the weights that the run in the folder `run` kept to the ONNX file `out`.
 
-    `head` is the one that `Classifier` uses unless told otherwise. Returns the largest difference between the
-    probabilities of the checkpoint and those of the written file, read through `Classifier`. Raises TrainingError
-    for a folder without whole weights and ModelError where the two differ by more than `TOLERANCE`.
+    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large. Returns the
+    largest difference between the probabilities of the checkpoint and those of the written file, read through
+    `Classifier`. Raises TrainingError for a folder without whole weights and ModelError where the two differ by more
+    than `TOLERANCE`, or `HALF_TOLERANCE`.
     """
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
@@ -58,6 +62,8 @@ def export(run: Path, out: Path, head: str | None = None) -> float:
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
         raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(heads)}")
     model = _graph(shipped, heads)
+    if half:
+        halve(model)
     facts = {
         "emotions": ",".join(EMOTIONS),
         "head": head or "official",
@@ -69,7 +75,7 @@ def export(run: Path, out: Path, head: str | None = None) -> float:
         model.metadata_props.add(key=key, value=value)
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
-    if not difference <= TOLERANCE:  # also where it is no number
+    if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is no number
         raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
     with WholeFile(out, "wb") as file:
         file.write(content)
@@ -115,6 +121,24 @@ def _graph(shipped: Shipped, heads: tuple[str, ...]) -> onnx.ModelProto:
             dynamic_axes={name: {0: "n"} for name in names},
         )
     return onnx.load_from_string(buffer.getvalue())
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store the large weights of a float32 graph as float16.
+
+    A node each casts them back; ONNX Runtime does that once, when it opens the file, and computes in float32 as before.
+    """
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < LARGE:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name} in 16 bits"))
+        casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _difference(shipped: Shipped, heads: tuple[str, ...], content: bytes) -> float:

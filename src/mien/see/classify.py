@@ -12,7 +12,7 @@ from mien.labels import EMOTIONS
 from mien.see.face import Face, Floats, Image, Reading, crop
 from mien.see.weights import Device, find, open_session, read
 
-PACKAGED = "emotion.onnx"
+PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
 SIDE = 48  # pixels of the square that the networks read
 HEADS = ("official", "ferplus", "blend")
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
@@ -21,7 +21,8 @@ BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 class Classifier:
     """The emotion network: faces in, seven probabilities each out.
 
-    `model` is an ONNX file that `mien export` wrote; without it the packaged one is used. `head` says whose labels the
+    `model` is "s", the small network in the package and the default, "m", the one that is larger and more often right
+    (MODEL_CARD.md), or an ONNX file that `mien export` wrote. `head` says whose labels the
     scores speak for: "official" (FER2013's own), "ferplus" (the ten voters of FER+) or "blend" (the mean of both); by
     default what the file itself recommends. `flip` averages each face with its mirror image, at twice the time.
     Raises ModelError for a file that is missing, broken, or not such a network.
@@ -36,8 +37,9 @@ class Classifier:
         threads: int = 1,
         device: Device = "cpu",
     ) -> None:
-        self.path = find(PACKAGED) if model is None else Path(model)
-        content = read(PACKAGED) if model is None else self.path
+        packaged = None if isinstance(model, Path) else PACKAGED.get(model or "s")
+        self.path = find(packaged) if packaged else Path(model or "")
+        content = read(packaged) if packaged else self.path
         self._session = open_session(content, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()

@@ -43,10 +43,10 @@ def open_pipeline(
 ) -> Pipeline:
     """Build the usual pipeline: MTCNN, then the emotion network on all faces of a frame at once.
 
-    `model` is an ONNX file that `mien export` wrote, by default the one in the package, and `head` the one of its heads
-    that is asked; `min_face` is the side in pixels of the smallest face looked for. In a `stream`, frames follow
-    one another: faces are followed from frame to frame and people are told apart. Such a pipeline remembers, so each
-    stream needs one of its own.
+    `model` is "s", "m" or an ONNX file, and `head` the one of its heads that is asked, as `Classifier` has them;
+    `min_face` is the side in pixels of the smallest face looked for. In a `stream`, frames follow one another: faces
+    are followed from frame to frame and people are told apart. Such a pipeline remembers, so each stream needs one of
+    its own.
     Raises ModelError.
     """
     from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without

@@ -45,6 +45,7 @@ MODELS: dict[str, ModelFile] = {
     "rnet.lz4": _mtcnn("rnet", "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"),
     "onet.lz4": _mtcnn("onet", "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"),
     "emotion.onnx": _own("emotion.onnx", "24dc932020ff42dc7d42d0553cc39c7cb8f92570af6559b51fafd847b3d7062f"),
+    "emotion-m.onnx": _own("emotion-m.onnx", "cdd96b6c180dda20260dbfcfd8cea6c7d16284164bec47eadf0bb145bbdf6b37"),
     "pnet.onnx": _own("pnet.onnx", "3c2ef50e3c6a98fed3e32b09757e78efcd334d229a99bf6343a25455859f8433"),
     "rnet.onnx": _own("rnet.onnx", "fbf8facef2155c936b2bbbe8ba3802dd8821c3b3399e87bec9fc86a16e9ba387"),
     "onet.onnx": _own("onet.onnx", "78f3738d2122710119e3aaaddf7e3454854ca4712a5683ac00e83f6b49dff7d2"),
@@ -100,7 +101,7 @@ def open_session(
     """
     name = str(model) if isinstance(model, Path) else "the model"
     if isinstance(model, Path) and not model.is_file():
-        raise ModelError(f"there is no model at {model}: give the path of an ONNX file")
+        raise ModelError(f"there is no model at {model}: give s, m or the path of an ONNX file")
     if PROVIDERS[device] not in ort.get_available_providers():
         raise ModelError(f"this install of ONNX Runtime has no {device}: pip install onnxruntime-gpu, or use cpu")
     try:
