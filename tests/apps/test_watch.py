@@ -14,6 +14,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import av
@@ -23,6 +24,7 @@ import pytest
 import mien
 from mien.apps import checkpoint, watching
 from mien.apps.cli import main
+from mien.apps.stopping import Stop
 from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, SourceError
 from mien.media.footage import Journal
@@ -218,6 +220,22 @@ def test_a_signal_ends_the_stream_and_leaves_every_output_whole(
     assert run("watch", source, "--no-window", *without_video) == 0
     assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(800))
     assert listing(tmp_path) == ["a.csv", "a.mp4", "c.csv", "long.mp4"]
+
+
+@pytest.mark.parametrize("asked", [6, 7])
+def test_a_run_can_be_resumed_whoever_is_the_first_to_hear_of_its_end(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """The source asks before each frame and the command after it: one of the two numbers falls to each."""
+    source = film("short.mp4", (160, 120), frames=12)
+    before = count(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stop, "__call__", lambda _: next(before) >= asked)
+        assert run("watch", source, "--no-window", "--csv", tmp_path / "a.csv") == 0
+    assert "with --resume go" in capsys.readouterr().out
+    assert (tmp_path / "a.csv.checkpoint").exists()
+    assert run("watch", source, "--no-window", "--csv", tmp_path / "a.csv", "--resume") == 0
+    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(12))
 
 
 def test_a_reader_that_stops_early_leaves_the_other_outputs_whole(portrait: Path, tmp_path: Path) -> None:

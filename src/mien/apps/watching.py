@@ -159,6 +159,7 @@ class Run:
             progress = stack.enter_context(self._progress())
             walk = stack.enter_context(closing(iter(self.source)))
             results = stack.enter_context(closing(pipeline(walk)))
+            frame: Frame | None = None
             try:
                 for frame, readings in results:
                     for sink in sinks:
@@ -168,6 +169,9 @@ class Run:
                     self._mark(frame, pipeline, stopped)
                     if stopped:
                         break
+                else:  # the source asks for an end as well, and may be the first to hear of one
+                    if frame and ended():
+                        self._mark(frame, pipeline, stopped=True)
             except (MienError, BrokenPipeError) as error:  # a lost stream, a full disk, a reader that has enough
                 if not self.summary.frames:
                     raise
