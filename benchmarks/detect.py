@@ -130,7 +130,7 @@ def turned(photo: Photo, degrees: float) -> Photo:
     height, width = photo.image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     reach = np.abs(matrix[:, :2]) @ (width, height)
-    matrix[:, 2] += reach / 2 - (width / 2, height / 2)
+    matrix[:, 2] = matrix[:, 2] + reach / 2 - (width / 2, height / 2)
     image = cv2.warpAffine(photo.image, matrix, (int(reach[0]), int(reach[1])))
 
     def moved(boxes: Floats) -> Floats:

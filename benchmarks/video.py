@@ -181,7 +181,7 @@ def views(size: tuple[int, int], faces: int, frames: int) -> Iterator[Image]:
         turn, zoom = 5 * np.sin(step / 25), fit * (1 + 0.1 * np.sin(step / 40))
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, zoom)
         sway = np.array([np.sin(step / 30), np.cos(step / 37)]) * 0.05 * min(size)
-        matrix[:, 2] += np.array(size) / 2 - (width / 2, height / 2) + sway
+        matrix[:, 2] = matrix[:, 2] + np.array(size) / 2 - (width / 2, height / 2) + sway
         yield cv2.warpAffine(scene, matrix, size, borderValue=(90, 90, 90)).astype(np.uint8)
 
 

@@ -31,7 +31,7 @@ class Counting(Detector):
 def view(step: int) -> Image:
     """The portrait from a camera that sways, turns and zooms."""
     matrix = cv2.getRotationMatrix2D((224, 120), 8 * np.sin(step / 15), 1 + 0.25 * np.sin(step / 20))
-    matrix[:, 2] += (96 + 80 * np.sin(step / 18), 60)
+    matrix[:, 2] = matrix[:, 2] + (96 + 80 * np.sin(step / 18), 60)
     return cv2.warpAffine(PORTRAIT, matrix, (640, 480)).astype(np.uint8)
 
 

@@ -63,7 +63,8 @@ def load(folder: Path, name: str) -> Split:
         try:
             if key in NEEDED or path.exists():
                 with path.open("rb") as file:
-                    arrays[key] = np.lib.format.read_array(file)  # np.load would open other kinds of files as well
+                    # np.load would open other kinds of files as well
+                    arrays[key] = np.lib.format.read_array(file)  # type: ignore[no-untyped-call]
         except FileNotFoundError:
             raise DataError(f"there is no {path}: run `mien data prepare SOURCE --out {folder}`") from None
         except (OSError, ValueError) as error:

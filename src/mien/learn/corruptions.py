@@ -69,7 +69,7 @@ def box_jitter(face: Image, severity: int, chance: np.random.Generator) -> Image
     most = (0.03, 0.06, 0.09, 0.12, 0.15)[severity]
     right, down, zoom = chance.choice((-most, most), 3)
     matrix = cv2.getRotationMatrix2D((SIDE / 2 - 0.5, SIDE / 2 - 0.5), 0, 1 + zoom)
-    matrix[:, 2] += (right * SIDE, down * SIDE)
+    matrix[:, 2] = matrix[:, 2] + (right * SIDE, down * SIDE)
     return _warped(face, matrix)
 
 
