@@ -25,7 +25,6 @@ from mien.learn.distil import (
     Views,
     both_ways,
     judge,
-    network,
     packed,
     read_views,
     unpacked,
@@ -37,6 +36,7 @@ from mien.learn.limit import TimeLimit
 from mien.learn.model import NETWORKS, OFFICIAL, build
 from mien.learn.settings import RECIPES, Augmentation, Settings, members_of, settings_from
 from mien.learn.train import train
+from mien.learn.trained import load_trained
 
 ROOT = Path(__file__).parents[2]
 ONE = Machine(threads=1)
@@ -177,7 +177,7 @@ def test_an_image_is_judged_by_the_teachers_that_did_not_learn_from_it(
     judged = judge(data, teachers, HARM, machine=ONE, count=1, everyone=everyone)
     training = whole(data)
     faces = view(torch.from_numpy(training.images), 0, 0, HARM)
-    said = [both_ways(network(run, torch.device("cpu"))[0], faces, torch.arange(70)) for run in teachers]
+    said = [both_ways(load_trained(run).net, faces, torch.arange(70)) for run in teachers]
     mean = torch.stack(said).mean(0)
     for fold in range(5):
         theirs = torch.from_numpy(folds(training) == fold)
@@ -191,7 +191,7 @@ def test_a_student_that_learned_every_image_teaches_too(data: dict[str, Split], 
     training = {name: data[name] for name in ("train", "val")}  # what `mien distil-views` reads
     judged = judge(training, [tmp_path / "s"], HARM, machine=ONE, count=1)
     images = torch.from_numpy(whole(training).images)
-    said = both_ways(network(tmp_path / "s", torch.device("cpu"))[0], view(images, 0, 0, HARM), torch.arange(70))
+    said = both_ways(load_trained(tmp_path / "s").net, view(images, 0, 0, HARM), torch.arange(70))
     assert (packed(said).int() - torch.from_numpy(judged.logits[0]).int()).abs().max() <= 1
 
 

@@ -92,7 +92,7 @@ def explore(
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m or teacher.")] = "baseline",
+    recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m, teacher or finish.")] = "baseline",
     data: Processed = Path("processed"),
     out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/RECIPE]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
@@ -105,6 +105,9 @@ def train(
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
     views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Begin with the weights of this model: s, m or an ONNX file.  [default: chance]")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, callback=finite, help="Stop before so many minutes have passed.")
     ] = None,
@@ -119,13 +122,18 @@ def train(
         from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
         from mien.learn.train import train as train_run
+        from mien.learn.trained import load_trained
+        from mien.see.classify import model_path
     limit = TimeLimit(minutes)
     judged = read_views(views) if views else None
+    first = load_trained(model_path(init)) if init else None
     settings = settings_of(recipe, set_ or [])
     if fold is not None:
         settings = replace(settings, held_out=str(fold))
     if judged:
         settings = replace(settings, views=judged.digest)
+    if first:
+        settings = replace(settings, init=first.digest)
     out = out or Path("runs") / recipe
     runs = {out: settings}
     if members is not None:
@@ -140,7 +148,9 @@ def train(
             print(f"There is no run in {printable(str(folder))} to go on with: it begins anew.")
         where = printable(str(folder))
         print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
-        learn = partial(train_run, splits, folder, each, machine=on, resume=resume, views=judged, limit=limit)
+        learn = partial(
+            train_run, splits, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
+        )
         code = _watched(learn, folder, each.epochs, limit)
         if code or limit.over:
             why = "Stopped" if code else "Too little time is left for another epoch"
@@ -170,7 +180,7 @@ def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: in
 
 
 def distil_views(
-    runs: Annotated[list[Path], typer.Argument(help="The folders of the teachers' runs.")],
+    teachers: Annotated[list[str], typer.Argument(help="Folders of runs, model files, or m or s from the package.")],
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
     count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
@@ -186,6 +196,8 @@ def distil_views(
     with needs_extra():
         from mien.learn import checkpoint, distil
         from mien.learn.settings import settings_of
+    from mien.see.classify import model_path
+
     augmentation = settings_of(recipe).augmentation
     check_output(out)
     began = time.perf_counter()
@@ -194,12 +206,13 @@ def distil_views(
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
     machine = checkpoint.machine(device, threads)
+    sources = [model_path(teacher) for teacher in teachers]
     views = distil.judge(
-        _splits(data), runs, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
+        _splits(data), sources, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
     )
     distil.write_views(views, out)
-    size = out.stat().st_size / 1e6
-    print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {len(runs)} teachers, {size:.1f} MB.")
+    size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
+    print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
 
 
 def export(

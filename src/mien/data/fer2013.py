@@ -235,7 +235,7 @@ def _picture(name: str, data: bytes) -> Bytes:
 
 
 def _gray(picture: Image.Image) -> Bytes:
-    picture = ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith("I"):  # 16 bits, which `convert` would cut off
         picture = Image.fromarray((np.asarray(picture, np.float32) / 257).round().clip(0, 255).astype(np.uint8))
     elif picture.has_transparency_data:

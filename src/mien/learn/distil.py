@@ -28,8 +28,9 @@ from mien.files import WholeFile
 from mien.learn.checkpoint import WEIGHTS, Machine, digest_of, load_checkpoint
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
-from mien.learn.model import FERPLUS, OFFICIAL, build, half
-from mien.learn.settings import Augmentation, Settings, settings_from
+from mien.learn.model import FERPLUS, OFFICIAL, half
+from mien.learn.settings import Augmentation
+from mien.learn.trained import load_trained
 
 LOGITS = OFFICIAL + FERPLUS
 CHUNK = 500  # faces changed together; a view depends on it, so that another number makes older files useless
@@ -78,7 +79,7 @@ class Teacher(NamedTuple):
 
 def judge(
     data: dict[str, Split],
-    runs: Sequence[Path],
+    sources: Sequence[Path],
     augmentation: Augmentation,
     *,
     machine: Machine,
@@ -87,15 +88,16 @@ def judge(
     everyone: bool = False,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Views:
-    """Let the networks of `runs` judge `count` views of all training images, each view and its mirror image.
+    """Let the networks of `sources`, runs or model files, judge `count` views of all training images.
 
-    An image gets the mean logits of the teachers that did not learn from it, since the others remember its label,
-    noise included; where there is none, and with `everyone` always, the mean of all. `tick` is called after each view.
+    Each view is judged with its mirror image. An image gets the mean logits of the teachers that did not learn from
+    it, since the others remember its label, noise included; where there is none, and with `everyone` always, the mean
+    of all. `tick` is called after each view.
     """
     torch.set_num_threads(machine.threads)
     device, pool = torch.device(machine.device), whole(data)
     images = torch.from_numpy(pool.images).to(device)
-    teachers = [_teacher(run, data, pool, device) for run in runs]
+    teachers = [_teacher(source, data, pool, device) for source in sources]
     places = [teacher.unseen for teacher in teachers]
     judged = torch.zeros(len(images), dtype=torch.bool, device=device)
     judged[torch.cat(places)] = not everyone
@@ -113,34 +115,27 @@ def judge(
         said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
     grays = mean_grays(images, seed, augmentation)
-    names = [run.name for run in runs]
+    names = [source.name for source in sources]
     return Views(pool.rows, marks_of(pool), grays, said, seed, augmentation, names)
 
 
-def _teacher(run: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
-    net, settings = network(run, device)
+def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
+    net, settings, *_ = load_trained(source)
+    net.to(device)
     if not settings.votes:
-        raise TrainingError(f"{run} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
+        raise TrainingError(f"{source} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
     if settings.held_out == "public":  # it learned every training image
         return Teacher(net, torch.empty(0, dtype=torch.int64, device=device))
+    if not source.is_dir():
+        raise TrainingError(f"{source} does not say which images it learned from: give the folder of its run")
     learned, held_out = parts(data, settings)
     digest = digest_of(learned.images)
-    if load_checkpoint(run / WEIGHTS).get("learned", digest) != digest:  # older ones do not say
-        raise TrainingError(f"{run} learned from other images, so nobody knows which it has not seen: use its --data")
+    if load_checkpoint(source / WEIGHTS).get("learned", digest) != digest:  # older ones do not say
+        raise TrainingError(
+            f"{source} learned from other images, so nobody knows which it has not seen: use its --data"
+        )
     unseen = np.flatnonzero(np.isin(pool.rows, held_out.rows))
     return Teacher(net, torch.from_numpy(unseen).to(device))
-
-
-def network(run: Path, device: torch.device) -> tuple[nn.Module, Settings]:
-    """The network that a run kept, ready to be asked, and what it was trained with."""
-    saved = load_checkpoint(run / WEIGHTS)
-    settings = settings_from(saved["settings"])
-    net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
-    try:
-        net.load_state_dict(saved["model"])
-    except (KeyError, RuntimeError):
-        raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
-    return net.to(device).eval(), settings
 
 
 def both_ways(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import io
 import json
 import tempfile
 import warnings
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,12 +15,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mien.errors import ModelError, OutputError, TrainingError
+from mien.errors import ModelError, OutputError
 from mien.files import WholeFile, check_output
 from mien.labels import EMOTIONS
-from mien.learn.checkpoint import WEIGHTS, load_checkpoint
-from mien.learn.model import OFFICIAL, build
-from mien.see.classify import Classifier
+from mien.learn.model import OFFICIAL
+from mien.learn.trained import IN_16_BITS, load_trained
+from mien.see.classify import HEADS, Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
 TOLERANCE = 1e-4  # between the checkpoint's probabilities and the file's
@@ -54,22 +54,20 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False)
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
-    saved = load_checkpoint(run / WEIGHTS)
-    if not saved.keys() >= {"model", "epoch"}:
-        raise TrainingError(f"{run / WEIGHTS} does not hold what a run kept: train again")
-    shipped = restore(saved, run)
-    heads = _heads(saved)
+    trained = load_trained(run)
+    heads = HEADS[: len(trained.temperatures)]
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
         raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(heads)}")
+    shipped = Shipped(trained.net, trained.temperatures).eval()
     model = _graph(shipped, heads)
     if half:
         halve(model)
     facts = {
         "emotions": ",".join(EMOTIONS),
         "head": head or "official",
-        "settings": json.dumps(saved["settings"]),
-        "epoch": json.dumps(saved["epoch"]),
-        "temperatures": json.dumps(dict(zip(heads, _temperatures(saved), strict=True))),
+        "settings": json.dumps(asdict(trained.settings)),
+        "epoch": json.dumps(trained.epoch),
+        "temperatures": json.dumps(dict(zip(heads, trained.temperatures, strict=True))),
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
@@ -80,28 +78,6 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False)
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference
-
-
-def restore(saved: dict[str, Any], run: Path) -> Shipped:
-    """The network of a loaded `model.pt`, ready to be run."""
-    settings = saved["settings"]
-    try:
-        net = build(settings["network"], votes=settings["votes"] > 0, dropout=settings["dropout"])
-        net.load_state_dict(saved["model"])
-    except (KeyError, RuntimeError, TypeError):
-        raise TrainingError(
-            f"{run} was trained by other code: its weights do not fit the network, train again"
-        ) from None
-    return Shipped(net, _temperatures(saved)).eval()
-
-
-def _temperatures(saved: dict[str, Any]) -> list[float]:
-    """One a head; a run that was interrupted has not fitted any yet."""
-    return list(saved.get("temperatures", [1.0] * len(_heads(saved))))
-
-
-def _heads(saved: dict[str, Any]) -> tuple[str, ...]:
-    return ("official", "ferplus") if saved["settings"]["votes"] else ("official",)
 
 
 def _graph(shipped: Shipped, heads: tuple[str, ...]) -> onnx.ModelProto:
@@ -134,7 +110,7 @@ def halve(model: onnx.ModelProto) -> None:
         if values.dtype != np.float32 or values.size < LARGE:
             continue
         name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name} in 16 bits"))
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + IN_16_BITS))
         casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]

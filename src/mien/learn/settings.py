@@ -48,6 +48,7 @@ class Settings:
     held_out: str = "val"  # validated on, not learned from: val, public (PublicTest), or one of the folds 0 to 4
     views: str = ""  # digest of the teachers' views that a student learns from; such a run ignores `augmentation`
     distil: float = 0.9  # share of the loss that the teachers have; the rest is the labels'
+    init: str = ""  # digest of the model file whose weights it begins with; by default chance gives them
     temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
 
 
@@ -65,6 +66,14 @@ STUDENT = Settings(
     augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
 )
 
+FINISH = replace(  # for a network that has learned: half the learning rate, and gentler changes
+    STUDENT,
+    epochs=25,
+    learning_rate=0.05,
+    warmup=1.0,
+    augmentation=Augmentation(rotation=12, zoom=0.2, shift=0.1, light=0.2, erase=0.1, degrade=0.05),
+)
+
 RECIPES = {
     "baseline": Settings(
         epochs=60,
@@ -75,6 +84,7 @@ RECIPES = {
     ),
     "student-s": STUDENT,
     "student-m": replace(STUDENT, network="resnet-m", epochs=90),
+    "finish": FINISH,
     "teacher": Settings(
         network="resnet-18",
         epochs=100,

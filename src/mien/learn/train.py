@@ -29,18 +29,20 @@ from mien.learn.checkpoint import (
     start_run,
     write,
 )
-from mien.learn.distil import ViewLoader, Views, both_ways, distance, network
+from mien.learn.distil import ViewLoader, Views, both_ways, distance
 from mien.learn.folds import parts, whole
 from mien.learn.limit import TimeLimit
 from mien.learn.loader import Batch, Loader
 from mien.learn.model import OFFICIAL, half
 from mien.learn.settings import Settings
+from mien.learn.trained import Trained, load_trained, unfolded
 
 Tick = Callable[[int, int, int, float, float], None]
 """Called as an epoch proceeds: epoch, step, steps of the epoch, mean loss so far, images per second."""
 
 LOOK = 25  # steps between two looks at the loss on a GPU, which it would have to stop for
 SAVE = 20.0  # seconds between two checkpoints on a GPU, where an epoch of a large network is shorter than its saving
+FACES = 2000  # by which an exported network's batch normalisation is set again
 
 
 def train(
@@ -51,17 +53,18 @@ def train(
     machine: Machine,
     resume: bool = False,
     views: Views | None = None,
+    init: Trained | None = None,
     limit: TimeLimit | None = None,
     tick: Tick = lambda *_: None,
     report: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> list[dict[str, float]]:
     """Train on `data["train"]`, choose on `data["val"]`, and write checkpoint, weights, settings and history to `out`.
 
-    `settings.held_out` may divide the data otherwise; `views` are what a student's teachers said. `tick` is called as
-    an epoch proceeds and `report` after every epoch with that epoch's row of the history, which is what the call
-    returns. With `resume` it goes on after the last whole epoch, on a CPU to the numbers of an unbroken run; with a
-    `limit` it stops after the epoch that leaves too little time for another. Raises TrainingError where `out` holds
-    another run, the loss is no number or memory runs out.
+    `settings.held_out` may divide the data otherwise; `views` are what a student's teachers said, `init` is what it
+    begins with. `tick` is called as an epoch proceeds and `report` after every epoch with that epoch's row of the
+    history, which is what the call returns. With `resume` it goes on after the last whole epoch, on a CPU to the
+    numbers of an unbroken run; with a `limit` it stops after the epoch that leaves too little time for another. Raises
+    TrainingError where `out` holds another run, the loss is no number or memory runs out.
     """
     torch.manual_seed(settings.seed)
     torch.set_num_threads(machine.threads)
@@ -73,6 +76,7 @@ def train(
             raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
         begin = resume_run if resume else start_run
         run = begin(out, settings, machine, digest_of(learn.images.cpu().numpy()))
+        _begin_with(init, run, learn, settings)
         more, saved = _goes_on(run, settings, limit), time.perf_counter()
         while more:
             row = _one_epoch(run, learn, check, settings, tick)
@@ -102,6 +106,20 @@ def _loaders(
     if not settings.votes:
         raise TrainingError("teachers judge FER+ votes as well: train a student with --set votes=0.5")
     return ViewLoader(learn, whole(data), views, device, settings.batch, settings.seed), checker
+
+
+def _begin_with(init: Trained | None, run: Run, learn: Loader, settings: Settings) -> None:
+    """Give a run that has not begun the weights of a trained network."""
+    if settings.init != (init.digest if init else ""):
+        raise TrainingError("this run began with other weights: give the model file that it began with as --init")
+    if init is None or run.history:
+        return
+    if (init.settings.network, init.settings.votes > 0) != (settings.network, settings.votes > 0):
+        other = f"{init.settings.network} {'with' if init.settings.votes else 'without'} a FER+ head"
+        raise TrainingError(f"the model to begin with is a {other}: choose a recipe for such a network")
+    first = unfolded(init.net, learn.images[:FACES, None].float().cpu() / 255)
+    for net in (run.model, run.average):
+        net.load_state_dict(first.state_dict())
 
 
 def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
@@ -214,7 +232,7 @@ def _finish(out: Path, check: Loader) -> None:
 
     The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.
     """
-    model, _ = network(out, check.device)
+    model = load_trained(out).net.to(check.device)
     with torch.inference_mode():
         logits = torch.cat([model(batch.faces) for batch in check.in_order()]).cpu()
     official = F.one_hot(check.labels.cpu(), OFFICIAL).float()

@@ -18,6 +18,12 @@ HEADS = ("official", "ferplus", "blend")
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 
 
+def model_path(model: str | Path | None) -> Path:
+    """Where a model lies: "s", which None stands for, or "m" in the package; all else is a path."""
+    packaged = None if isinstance(model, Path) else PACKAGED.get(model or "s")
+    return find(packaged) if packaged else Path(model or "")
+
+
 class Classifier:
     """The emotion network: faces in, seven probabilities each out.
 
@@ -37,8 +43,8 @@ class Classifier:
         threads: int = 1,
         device: Device = "cpu",
     ) -> None:
+        self.path = model_path(model)
         packaged = None if isinstance(model, Path) else PACKAGED.get(model or "s")
-        self.path = find(packaged) if packaged else Path(model or "")
         content = read(packaged) if packaged else self.path
         self._session = open_session(content, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map

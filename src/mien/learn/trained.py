@@ -1,0 +1,155 @@
+"""A trained network again: from what a run kept, or from the model file that was exported from it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from mien.errors import ModelError, TrainingError
+from mien.learn.checkpoint import WEIGHTS, load_checkpoint
+from mien.learn.model import build
+from mien.learn.settings import Settings, settings_from
+from mien.see.weights import open_session
+
+IN_16_BITS = " in 16 bits"  # what `export` adds to the name of a weight that it stores so
+
+
+class Trained(NamedTuple):
+    """A network with what it was trained with; `digest` names the file that it comes from."""
+
+    net: nn.Sequential
+    settings: Settings
+    epoch: dict[str, float]  # the row of the history that was kept
+    temperatures: list[float]  # one a head
+    digest: str
+
+
+def load_trained(source: Path) -> Trained:
+    """The network of a run's folder or of a model file, on the CPU, ready to be asked.
+
+    Raises TrainingError for a run, and ModelError for a file, that is missing, broken or of other code.
+    """
+    return _exported(source) if source.suffix.lower() == ".onnx" else _kept(source)
+
+
+def _kept(run: Path) -> Trained:
+    saved = load_checkpoint(run / WEIGHTS)
+    if not saved.keys() >= {"model", "epoch"}:
+        raise TrainingError(f"{run / WEIGHTS} does not hold what a run kept: train again")
+    settings = settings_from(saved["settings"])
+    net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
+    try:
+        net.load_state_dict(saved["model"])
+    except RuntimeError:
+        raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
+    heads = 2 if settings.votes else 1  # a run that was interrupted has not fitted any temperature yet
+    temperatures = list(saved.get("temperatures", [1.0] * heads))
+    return Trained(net.eval(), settings, saved["epoch"], temperatures, _digest((run / WEIGHTS).read_bytes()))
+
+
+def _exported(file: Path) -> Trained:
+    open_session(file)  # says in one line what is wrong with a file that is missing, truncated or not ONNX
+    content = file.read_bytes()
+    model = onnx.load_from_string(content)
+    facts = {fact.key: fact.value for fact in model.metadata_props}
+    try:
+        settings = settings_from(json.loads(facts["settings"]))
+        epoch, temperatures = (json.loads(facts[key]) for key in ("epoch", "temperatures"))
+        net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
+        _fill(net, _weights(model.graph))
+    except (KeyError, ValueError, RuntimeError):
+        raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
+    return Trained(net.eval(), settings, epoch, list(temperatures.values()), _digest(content))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
+    """Weight and bias of each convolution and dense layer, in the order in which they are run."""
+    arrays = {
+        array.name.removesuffix(IN_16_BITS): numpy_helper.to_array(array).astype(np.float32)
+        for array in graph.initializer
+    }
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    return [tuple(arrays[name] for name in node.input[1:]) for node in layers]
+
+
+def _fill(net: nn.Module, weights: list[tuple[NDArray[np.float32], ...]]) -> None:
+    """Put exported weights into a network whose modules stand in the order in which they run.
+
+    The export folds batch normalisation into the convolution before it; what is left for it is to add the bias.
+    """
+    layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    norms = {id(conv): norm for conv, norm in normalised(net)}
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(layers, weights, strict=True):
+            if layer.weight.shape != weight.shape:
+                raise ValueError("weights of another network")
+            layer.weight.copy_(torch.from_numpy(weight))
+            norm = norms.get(id(layer))
+            target = layer.bias if norm is None else norm.bias
+            assert target is not None
+            target.copy_(torch.from_numpy(bias))
+            if norm is not None:
+                norm.weight.fill_(1.0)  # the first of each block is zero at random start
+                norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
+
+
+def normalised(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """The convolutions that a batch normalisation follows, each with it."""
+    return [
+        (conv, norm)
+        for conv, norm in pairwise(net.modules())
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    ]
+
+
+def unfolded(net: nn.Module, faces: Tensor) -> nn.Module:
+    """A copy of a network that can learn on where export folded batch normalisation away; it says the same.
+
+    `faces` (n, 1, 48, 48) in [0, 1] show each normalisation its mean and variance. Convolutions are scaled to the norm
+    of new ones: normalisation takes the scale out again, but a learning rate is another for small weights than for
+    large ones (van Laarhoven 2017, arXiv:1706.05350, section 2).
+    """
+    net = copy.deepcopy(net).eval()
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        seen[norm] = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+
+    hooks = [norm.register_forward_pre_hook(look) for _, norm in normalised(net)]
+    with torch.no_grad():
+        net(faces)
+        for hook in hooks:
+            hook.remove()
+        for conv, norm in normalised(net):
+            scale = math.sqrt(conv.out_channels / 3) / float(
+                conv.weight.norm()
+            )  # sqrt(1 / 3) a filter: PyTorch's start
+            conv.weight.mul_(scale)
+            _set(norm, *seen[norm], scale)
+    return net
+
+
+def _set(norm: nn.BatchNorm2d, variance: Tensor, mean: Tensor, scale: float) -> None:
+    """Let a normalisation count on this variance and mean, `scale` times as wide, and give what it gave before."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+    norm.bias.add_(factor * (mean - norm.running_mean))
+    norm.running_mean.copy_(scale * mean)
+    norm.running_var.copy_(scale**2 * variance)
+    norm.weight.copy_(factor * (norm.running_var + norm.eps).sqrt() / scale)
