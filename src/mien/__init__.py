@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -57,15 +57,18 @@ _HOMES = {
 }
 
 
-def read(picture: str | PathLike[str] | Image) -> list[Reading]:
+def read(
+    picture: str | PathLike[str] | Image, *, min_face: float = 20, model: str | Path | None = None
+) -> list[Reading]:
     """Read the emotion of every face in one picture, from left to right.
 
-    `picture` is a file or an array of RGB bytes, (height, width, 3); a gray one may be (height, width).
-    Raises SourceError.
+    `picture` is a file or an array of RGB bytes, (height, width, 3); a gray one may be (height, width). `min_face` is
+    the side in pixels of the smallest face that is looked for, `model` is "s", "m" or an ONNX file.
+    Raises SourceError and ModelError.
     """
     from mien.media.sources import open_picture
 
-    [(_, readings)] = _usual_pipeline()([open_picture(picture)])
+    [(_, readings)] = _usual_pipeline(model, min_face)([open_picture(picture)])
     return readings
 
 
@@ -96,11 +99,11 @@ def watch(
         yield from results
 
 
-@cache
-def _usual_pipeline() -> Pipeline:
+@lru_cache(maxsize=2)
+def _usual_pipeline(model: str | Path | None, min_face: float) -> Pipeline:
     from mien.see.pipeline import open_pipeline
 
-    return open_pipeline()
+    return open_pipeline(model, min_face=min_face)
 
 
 def __getattr__(name: str) -> object:

@@ -243,6 +243,14 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert "Usage: mien" in shown.out and not shown.err
 
 
+def test_the_help_says_what_is_done_without_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are markup for the library that draws the help: unescaped they vanish."""
+    assert run("read", "--help") == 0
+    assert "default: 20, in video 40" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert run("train", "--help") == 0
+    assert "default: the free cores" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_a_piped_table_has_its_lines_unbroken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
@@ -352,6 +360,8 @@ def test_read_takes_a_file_or_an_array() -> None:
         assert reading.emotion in mien.EMOTIONS
         assert reading.face.landmarks.shape == (5, 2)
     assert len(mien.read(array[:, :, 1])) == 1
+    assert mien.read(array, min_face=400) == []
+    assert mien.read(array, model="m")[0].scores[0] != mien.read(array)[0].scores[0]
     with pytest.raises(mien.SourceError, match="give RGB bytes"):
         mien.read(array / 255)  # type: ignore[arg-type]
 

@@ -299,6 +299,8 @@ def test_pictures_of_monstrous_size_are_refused_before_they_are_decoded(
     path = source / "train" / "sad" / "big.png"
     Image.new("1", (9000, 9000)).save(path)
     assert "has 9,000×9,000 pixels" in refused(source)
+    Image.new("1", (20_000, 20_000)).save(path)  # more than Pillow itself would open
+    assert "has far too many pixels" in refused(source)
     with path.open("wb") as file:
         file.truncate(2**25)  # a file of 32 MiB without a byte of content
     assert "has more than 16 MiB" in refused(source)

@@ -65,7 +65,7 @@ def test_every_mode_of_colour_gives_the_same_colours(tmp_path: Path, mode: str) 
         PIL.Image.merge("LAB", [PIL.Image.new("L", (40, 24), value) for value in (136, 208, 195)]).save(tiff)
         assert quarters(open_picture(tiff).image)[0] == RED
         return
-    ending = {"P": "png", "RGBA": "png"}.get(mode, "tif")
+    ending = {"P": "png", "RGBA": "png", "YCbCr": "jpg"}.get(mode, "tif")
     corners().convert(mode).save(tmp_path / f"picture.{ending}")
     assert quarters(open_picture(tmp_path / f"picture.{ending}").image) == [RED, GREEN, BLUE, WHITE]
 
@@ -175,6 +175,17 @@ def test_what_is_no_picture_is_named_in_one_line(tmp_path: Path) -> None:
     assert refused("nul\0.jpg")
     assert refused("n" * 300 + ".jpg")
     assert refused(tmp_path / "empty.jpg" / "below.jpg")
+
+
+def test_postscript_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corners().save(tmp_path / "page.eps")
+    (tmp_path / "page.eps").rename(tmp_path / "page.jpg")  # Pillow looks at the content, not at the name
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch '{tmp_path}/was run'\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "is PostScript" in refused(tmp_path / "page.jpg")
+    assert not (tmp_path / "was run").exists()
 
 
 def test_names_may_hold_spaces_and_any_letters(tmp_path: Path) -> None:

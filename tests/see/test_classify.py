@@ -38,6 +38,8 @@ def test_a_file_that_is_named_like_a_size_is_taken_by_its_path(tmp_path: Path, m
 def test_an_unknown_size_is_a_file_that_is_missing() -> None:
     with pytest.raises(ModelError, match="no model at xl: give s, m or the path of an ONNX file"):
         Classifier("xl")
+    with pytest.raises(ModelError, match="there is no model"):  # an unset variable of the shell is not S
+        Classifier("")
 
 
 def test_a_face_and_its_mirror_image_get_one_answer_with_flip() -> None:

@@ -87,6 +87,12 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
         open_session(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["n" * 300 + ".onnx", "nul\0.onnx"])
+def test_a_name_that_no_file_can_have_is_no_model(name: str) -> None:
+    with pytest.raises(ModelError, match=r"cannot be opened|there is no model"):
+        open_session(Path(name))
+
+
 def test_a_device_that_is_not_there_is_an_error_with_what_to_do() -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this machine has the device")

@@ -53,11 +53,11 @@ MinFace = Annotated[float, face_option(help=SMALLEST)]
 
 Model = Annotated[
     str | None,
-    typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.  [default: s]"),
+    typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.  \\[default: s]"),
 ]
 
 Head = Annotated[
-    str | None, typer.Option(help="Whose labels are spoken: official, ferplus or blend.  [default: the model's own]")
+    str | None, typer.Option(help="Whose labels are spoken: official, ferplus or blend.  \\[default: the model's own]")
 ]
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -120,7 +120,7 @@ def read(
     csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
-    min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  [default: 20, in video 40]")] = None,
+    min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  \\[default: 20, in video 40]")] = None,
     model: Model = None,
     head: Head = None,
 ) -> int:
@@ -142,7 +142,7 @@ def read(
 @app.command()
 def watch(
     source: Annotated[
-        str | None, typer.Argument(help="A video file, a URL, or the number or device of a camera.  [default: 0]")
+        str | None, typer.Argument(help="A video file, a URL, or the number or device of a camera.  \\[default: 0]")
     ] = None,
     camera: Annotated[int | None, typer.Option(min=0, help="A camera by its number, in place of SOURCE.")] = None,
     window: Annotated[bool, typer.Option(help="Show a window: q ends, space pauses, s snapshot, r record.")] = True,

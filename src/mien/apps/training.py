@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: the free cores]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.  \\[default: the free cores]")]
 
 data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 
@@ -35,7 +36,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, distil_views, export, evaluate):
+    for command in (train, distil_views, average, export, evaluate):
         app.command()(command)
 
 
@@ -62,19 +63,24 @@ def prepare(
     seed: Annotated[int, typer.Option(min=0, help="Of the split into training and validation.")] = 0,
 ) -> None:
     """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped."""
+    from mien.data.fer2013 import PUBLISHED_ROWS, USAGES
     from mien.data.prepare import prepare as prepare_data
 
     began = time.perf_counter()
     manifest = prepare_data(source, out, votes=votes, as_published=as_published, val=val, seed=seed)
     counts = manifest["counts"]
     show("Images", ["", *counts], [[name, *(row[name] for row in counts.values())] for name in counts["train"]])
-    show("In the source", ["", ""], [[name, count] for name, count in manifest["facts"].items()])
+    facts = {name: count for name, count in manifest["facts"].items() if count or name not in USAGES}
+    show("In the source", ["", "count"], list(map(list, facts.items())))
     show("Dropped from training", ["reason", "images"], list(map(list, manifest["dropped"]["counts"].items())))
     published = manifest["source"]["published"]
     if published:
         print(f"The source is {published} as published, to the byte.")
     elif source.suffix == ".csv":
         print("The source differs from the published CSV (its MD5 is another): counts may differ as well.")
+    rows = sum(manifest["facts"][name] for name in USAGES)
+    if rows < PUBLISHED_ROWS:
+        print(f"It has {rows:,} of the {PUBLISHED_ROWS:,} published rows: was it cut short?")
     print(f"{out} written in {time.perf_counter() - began:.1f} s.")
 
 
@@ -94,7 +100,7 @@ def explore(
 def train(
     recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m, teacher or finish.")] = "baseline",
     data: Processed = Path("processed"),
-    out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/RECIPE]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.  \\[default: runs/RECIPE]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in epochs=20 or augmentation.rotation=10.")
@@ -106,7 +112,8 @@ def train(
     ] = None,
     views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
     init: Annotated[
-        str | None, typer.Option(help="Begin with the weights of this model: s, m or an ONNX file.  [default: chance]")
+        str | None,
+        typer.Option(help="Begin with the weights of s, m or an ONNX file.  \\[default: chance]"),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, callback=finite, help="Stop before so many minutes have passed.")
@@ -215,6 +222,23 @@ def distil_views(
     print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
 
 
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that began with the same --init.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("runs/average"),
+    data: Processed = Path("processed"),
+    threads: Threads = None,
+) -> None:
+    """Average the weights of runs that began with one model and differ in their seed: one network, right more often."""
+    with needs_extra():
+        from mien.learn import checkpoint
+        from mien.learn.average import average as average_runs
+        from mien.learn.trained import load_trained
+    splits = _splits(data, load_trained(runs[0]).settings)
+    epoch = average_runs(runs, out, splits, machine=checkpoint.machine("cpu", threads))
+    found = f"validation loss {epoch['val_loss']:.4f}, accuracy {epoch['val_accuracy']:.4f}"
+    print(f"{printable(str(out))}: the mean of {counted(len(runs), 'run')}; {found}.")
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
@@ -236,8 +260,8 @@ def export(
 def evaluate(
     data: Processed = Path("processed"),
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  [default: s]")] = None,
-    head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  [default: the model's own]")] = None,
+    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  \\[default: s]")] = None,
+    head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  \\[default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
     robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -279,7 +303,7 @@ def epochs_bar(epochs: int, limit: TimeLimit) -> Iterator[tuple[Any, Any]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", epoch=0, loss=float("nan"), rate="")
+        task = progress.add_task("", total=None, epoch=1, loss=math.inf, rate="")
         rate = ""
 
         def tick(epoch: int, step: int, steps: int, loss: float, images_per_second: float) -> None:

@@ -30,6 +30,7 @@ PUBLISHED_MD5 = {
     "f8428a1edbd21e88f42c73edd2a14f95": "fer2013.csv",
     "b114b9e04e6949e5fe8b6a98b3892b1d": "icml_face_data.csv",
 }
+PUBLISHED_ROWS = 35_887
 MOST_LINE = 2**17  # letters in a line of a CSV file: FER2013's have 9,232 at most
 MOST_PICTURE_BYTES = 2**24  # of a picture's file; FER2013's have 1 to 3 KB
 MOST_PIXELS = 2**24  # of a picture
@@ -229,6 +230,8 @@ def _picture(name: str, data: bytes) -> Bytes:
                 width, height = picture.size
                 if width * height <= MOST_PIXELS:  # known before anything is decoded
                     return _gray(picture)
+    except Image.DecompressionBombError:
+        raise DataError(f"{name} has far too many pixels: it is no face of FER2013") from None
     except Exception as error:  # on damaged files Pillow's readers raise whatever they trip over
         raise DataError(f"{name} is no readable picture: mend or remove it") from error
     raise DataError(f"{name} has {width:,}×{height:,} pixels: it is no face of FER2013")

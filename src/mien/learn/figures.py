@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from mien.files import WholeFile
 from mien.labels import EMOTIONS
 
+FEWEST = 10  # images in a bin that is drawn: the accuracy of fewer says nothing
+
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, whole or not at all."""
@@ -56,7 +58,8 @@ def reliability(bins: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(5, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="gray", linestyle="--", label="as sure as right")
-    sure, right, images = (np.array([row[key] for row in bins]) for key in ("confidence", "accuracy", "images"))
+    shown = [row for row in bins if row["images"] >= FEWEST]
+    sure, right, images = (np.array([row[key] for row in shown]) for key in ("confidence", "accuracy", "images"))
     axes.plot(sure, right)
     axes.scatter(sure, right, s=8 + 300 * images / images.sum(), label="the network")
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))

@@ -20,7 +20,7 @@ BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 
 def model_path(model: str | Path | None) -> Path:
     """Where a model lies: "s", which None stands for, or "m" in the package; all else is a path."""
-    packaged = None if isinstance(model, Path) else PACKAGED.get(model or "s")
+    packaged = None if isinstance(model, Path) else PACKAGED.get("s" if model is None else model)
     return find(packaged) if packaged else Path(model or "")
 
 
@@ -44,7 +44,7 @@ class Classifier:
         device: Device = "cpu",
     ) -> None:
         self.path = model_path(model)
-        packaged = None if isinstance(model, Path) else PACKAGED.get(model or "s")
+        packaged = None if isinstance(model, Path) else PACKAGED.get("s" if model is None else model)
         content = read(packaged) if packaged else self.path
         self._session = open_session(content, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map

@@ -100,7 +100,7 @@ def open_session(
     truncated or not ONNX, or where the device is not to be had.
     """
     name = str(model) if isinstance(model, Path) else "the model"
-    if isinstance(model, Path) and not model.is_file():
+    if isinstance(model, Path) and not _is_file(model):
         raise ModelError(f"there is no model at {model}: give s, m or the path of an ONNX file")
     if PROVIDERS[device] not in ort.get_available_providers():
         raise ModelError(f"this install of ONNX Runtime has no {device}: pip install onnxruntime-gpu, or use cpu")
@@ -112,6 +112,14 @@ def open_session(
         )
     except Exception as error:  # ONNX Runtime's own errors share no base but this
         raise ModelError(f"{name} cannot be used: is it a whole file that `mien export` wrote?") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path != Path() and path.is_file()
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
+        why = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model {path} cannot be opened ({why}): give s, m or the path of an ONNX file") from None
 
 
 def _options(weights: Sequence[NDArray[np.float32]], threads: int) -> ort.SessionOptions:
