@@ -29,7 +29,7 @@ from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, SourceError
 from mien.media.footage import Journal
 from mien.media.video import open_source
-from mien.see.face import Face, Frame, Image, Reading
+from mien.see.face import Face, Frame, Reading
 from mien.see.pipeline import Pipeline
 from mien.see.track import Tracker
 
@@ -73,9 +73,9 @@ def brightest(frame: Frame) -> list[Face]:
     return [Face(np.array((x - 5, y - 5, x + 5, y + 5), np.float32), 0.9, np.zeros((5, 2), np.float32))]
 
 
-def by_colour(image: Image, faces: list[Face]) -> list[Reading]:
+def by_colour(frame: Frame, faces: list[Face]) -> list[Reading]:
     """A classifier of ours: scores that change from frame to frame."""
-    scores = image.reshape(-1, 3)[:: image.size // 21][:7].sum(1).astype(np.float32) + 1
+    scores = frame.image.reshape(-1, 3)[:: frame.image.size // 21][:7].sum(1).astype(np.float32) + 1
     return [Reading(face, scores / scores.sum()) for face in faces]
 
 

@@ -9,7 +9,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +92,7 @@ def test_a_signal_ends_a_pause_and_the_wait_for_the_next_frame(tmp_path: Path, m
         press("space")
         window.write(FRAME, [])
         assert window.paused
-        window.write(replace(FRAME, time=60.0), [])
+        window.write(Frame(FRAME.image, time=60.0), [])
     assert 0.2 < time.monotonic() - began < 5
 
 

@@ -73,7 +73,7 @@ def _best_overlaps(searched: list[Face], followed: list[Face]) -> list[float]:
 
 
 def _size(frame: Frame) -> tuple[int, int]:
-    return frame.image.shape[0], frame.image.shape[1]
+    return frame.picture.size
 
 
 def _most_memory() -> float:

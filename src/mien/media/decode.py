@@ -1,4 +1,4 @@
-"""Videos decoded by FFmpeg, through PyAV: opened, read packet by packet, turned upright, as RGB bytes."""
+"""Videos decoded by FFmpeg, through PyAV: opened, read packet by packet, turned upright, as pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from mien.errors import SourceError
 from mien.media.footage import Journal, Shot
+from mien.media.planes import planes_of
 from mien.see.face import Image
+from mien.see.picture import Picture
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -94,7 +96,7 @@ def shots(container: InputContainer, stream: VideoStream, journal: Journal, *, a
                 zero = stamp
             first = False
             seconds = None if stamp is None else float((stamp - (zero or 0)) * (stream.time_base or 0))
-            yield Shot(seconds, partial(upright, frame, convert))
+            yield Shot(seconds, partial(picture, frame, convert))
 
 
 def converter() -> Convert:
@@ -102,6 +104,11 @@ def converter() -> Convert:
     from av.video.reformatter import VideoReformatter
 
     return partial(VideoReformatter().reformat, format="rgb24", threads=1)
+
+
+def picture(frame: VideoFrame, convert: Convert) -> Image | Picture:
+    """Return a frame's planes, or its RGB bytes where those are not of the usual kind. Raises SourceError."""
+    return planes_of(frame, partial(upright, frame, convert)) or upright(frame, convert)
 
 
 def upright(frame: VideoFrame, convert: Convert) -> Image:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mien.see.face import Frame, Image
+from mien.see.picture import Picture
 
 
 class Shot(NamedTuple):
-    """A picture that is there but not yet RGB bytes: of a live source most are dropped before anyone needs those."""
+    """A picture that is there but not yet to be looked at: of a live source most are dropped before anyone does."""
 
     stamp: float | None  # seconds on the clock of what it comes from; None where that has none
-    image: Callable[[], Image]  # raises SourceError where the picture turns out to be none
+    image: Callable[[], Image | Picture]  # raises SourceError where the picture turns out to be none
 
 
 @dataclass

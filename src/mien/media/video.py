@@ -16,6 +16,7 @@ from mien.media.decode import open_container, reason, shots
 from mien.media.footage import Clock, Journal, Sampling, Shot, Source
 from mien.media.live import Live, camera, stream
 from mien.see.face import Frame, Image
+from mien.see.picture import Picture
 
 ENDINGS = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"}
@@ -110,7 +111,7 @@ class VideoFile:
             raise SourceError(f"{self.name} has no picture in it that can be decoded: get a whole copy of it")
         self.journal.missing = max(0.0, (self.duration or 0.0) - clock.time - self.step)
 
-    def _image(self, shot: Shot) -> Image | None:
+    def _image(self, shot: Shot) -> Image | Picture | None:
         try:
             return shot.image()
         except SourceError:

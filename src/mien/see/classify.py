@@ -10,6 +10,7 @@ import numpy as np
 from mien.errors import ModelError
 from mien.labels import EMOTIONS
 from mien.see.face import Face, Floats, Image, Reading, crop
+from mien.see.picture import Picture
 from mien.see.weights import Device, find, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
@@ -70,7 +71,7 @@ class Classifier:
             scores = np.concatenate([scores, scores.mean(0, keepdims=True)])
         return dict(zip(self.heads, scores, strict=True))
 
-    def read(self, image: Image, faces: Sequence[Face]) -> list[Reading]:
+    def read(self, image: Image | Picture, faces: Sequence[Face]) -> list[Reading]:
         """What each of the faces found in `image` (h, w, 3) shows, in their order."""
         if not faces:
             return []

@@ -16,6 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from mien.see.face import Face, Floats, Image, halved
+from mien.see.picture import Picture, picture_of
 from mien.see.weights import Device, open_session, read, read_arrays
 
 CELL, STRIDE = 12, 2  # pixels: the proposal network judges 12-pixel cells, one at every second pixel
@@ -73,21 +74,22 @@ class Detector:
     def __call__(self, rgb: Image) -> list[Face]:
         """The faces in a picture, RGB bytes (height, width, 3), the surest first."""
         image, scale = self._searched(rgb)
-        boxes = _squares(self._propose(image))
-        refined = _judge(self._rnet, image, boxes)
+        picture, boxes = picture_of(image), _squares(self._propose(image))
+        refined = _judge(self._rnet, picture, boxes)
         refined = _distinct(refined.pick(refined.scores > self.thresholds[1]), 0.7)
-        found = _judge(self._onet, image, _squares(refined.boxes))
+        found = _judge(self._onet, picture, _squares(refined.boxes))
         found = _distinct(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
         return list(_faces(found, scale))
 
-    def refine(self, rgb: Image, boxes: Floats) -> list[Face | None]:
+    def refine(self, rgb: Image | Picture, boxes: Floats) -> list[Face | None]:
         """The face at each of the boxes (n, 4), given in pixels of the picture, or None where there is none.
 
         The output network alone does that in half a millisecond a box: enough to follow faces from frame to frame. A
         box that lies a tenth of its side beside the face takes two frames to fit.
         """
-        _check(rgb)
-        found = _judge(self._onet, rgb, _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
+        if isinstance(rgb, np.ndarray):
+            _check(rgb)
+        found = _judge(self._onet, picture_of(rgb), _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
         sure = found.scores > self.thresholds[2]
         return [face if yes else None for face, yes in zip(_faces(found, 1.0), sure, strict=True)]
 
@@ -157,10 +159,10 @@ def _squares(boxes: Floats) -> Floats:
     return np.hstack([centres - sides / 2, centres + sides / 2])
 
 
-def _judge(net: ort.InferenceSession, image: Image, boxes: Floats) -> Candidates:
+def _judge(net: ort.InferenceSession, picture: Picture, boxes: Floats) -> Candidates:
     """What a network makes of square boxes: scores, better boxes and, from the output network, landmarks."""
     side, values = net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]
-    patches = _patches(image, boxes, side)
+    patches = _patches(picture, boxes, side)
     verdicts = np.empty((len(boxes), values), np.float32)
     for start in range(0, len(boxes), BATCH):
         verdicts[start : start + BATCH] = net.run(None, {"image": patches[start : start + BATCH]})[0]
@@ -170,19 +172,17 @@ def _judge(net: ort.InferenceSession, image: Image, boxes: Floats) -> Candidates
     return Candidates(_logistic(verdicts[:, 0]), better, points * sizes[:, None] + boxes[:, None, :2] - 1)
 
 
-def _patches(image: Image, boxes: Floats, side: int) -> Image:
+def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
     """The picture in each box, sampled at side x side points: (n, side, side, 3). Beyond the picture it is gray."""
     if not len(boxes):
         return np.empty((0, side, side, 3), np.uint8)
-    last = np.array(image.shape[1::-1], np.float32) - 1
+    last = np.array(picture.size[::-1], np.float32) - 1
     corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     steps = np.linspace(0, 1, side, dtype=np.float32)[:, None]
     # (n, side, 2); the reference's points, TensorFlow's crop_and_resize, span the picture less a pixel.
     points = (corners[:, None] + sizes[:, None] * steps) * (last / (last + 1))
     across, down = np.tile(points[..., 0], side), np.repeat(points[..., 1], side, axis=1)
-    gray = (128, 128, 128)
-    sampled = cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=gray)
-    return sampled.reshape(-1, side, side, 3)  # type: ignore[return-value]
+    return picture.at(across, down).reshape(-1, side, side, 3)
 
 
 def _distinct(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.labels import EMOTIONS
+from mien.see.picture import Part, Picture, picture_of
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -21,17 +22,26 @@ ABOVE = 0.084  # how far the frame's centre lies above that mean, in sides of th
 BY_BOX = 0.956  # the frame's side for the longer side of the detector's box, which has the same centre
 
 
-@dataclass(frozen=True, eq=False, slots=True)  # eq=False: arrays do not compare to one bool
 class Frame:
-    """One picture of a source: `image` is RGB bytes, (height, width, 3)."""
+    """One picture of a source: RGB bytes (height, width, 3), or what becomes those when `image` is first asked for.
 
-    image: Image
-    name: str = ""  # the file or stream that it comes from
-    index: int = 0  # its number within that source, from 0
-    time: float = 0.0  # seconds since the source began
+    `name` is the file or stream that it comes from, `index` its number within that source, from 0, and `time` the
+    seconds since the source began.
+    """
+
+    __slots__ = ("index", "name", "picture", "time")
+
+    def __init__(self, image: Image | Picture, name: str = "", index: int = 0, time: float = 0.0) -> None:
+        self.picture = picture_of(image)
+        self.name, self.index, self.time = name, index, time
+
+    @property
+    def image(self) -> Image:
+        """RGB bytes, (height, width, 3)."""
+        return self.picture.rgb
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)  # eq=False: arrays do not compare to one bool
 class Face:
     """Where a face is, in pixels of the whole frame.
 
@@ -78,7 +88,7 @@ def overlap(a: Floats, b: Floats) -> Floats:
     return ratio
 
 
-def crop(image: Image, face: Face) -> Image:
+def crop(image: Image | Picture, face: Face) -> Image:
     """The face upright and as FER2013 frames it, by its landmarks: gray bytes (48, 48) of RGB bytes (height, width, 3).
 
     Shrinking averages areas; beyond the picture its outermost pixels go on.
@@ -89,21 +99,21 @@ def crop(image: Image, face: Face) -> Image:
     across = right_eye - left_eye + right_mouth - left_mouth
     roll = float(np.arctan2(across[1], across[0]))
     upward = np.array([np.sin(roll), -np.cos(roll)])
-    return _sample(image, mean + ABOVE * side * upward, side, roll)
+    return _sample(picture_of(image), mean + ABOVE * side * upward, side, roll)
 
 
-def crop_by_box(image: Image, face: Face) -> Image:
+def crop_by_box(image: Image | Picture, face: Face) -> Image:
     """The face as FER2013 frames it, by its box: as `crop`, but as it leans. For comparison."""
     box = face.box.astype(np.float64)
-    return _sample(image, (box[:2] + box[2:]) / 2, BY_BOX * float((box[2:] - box[:2]).max()), 0.0)
+    return _sample(picture_of(image), (box[:2] + box[2:]) / 2, BY_BOX * float((box[2:] - box[:2]).max()), 0.0)
 
 
-def _sample(image: Image, centre: NDArray[np.float64], side: float, roll: float) -> Image:
+def _sample(picture: Picture, centre: NDArray[np.float64], side: float, roll: float) -> Image:
     """A square of the picture as gray bytes (48, 48), turned clockwise by `roll` radians."""
     side = max(side, 1.0)
     scale = min(1.0, SIDE / side)
-    part, corner = _cut(image, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
-    gray, fold = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8), 1
+    part, corner = _part(picture, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
+    gray, fold = picture.gray(part), 1
     while fold * scale <= 0.5 and min(gray.shape) > 1:
         gray, fold = halved(gray), 2 * fold
     height, width = gray.shape
@@ -130,11 +140,11 @@ def halved(image: Image) -> Image:
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _cut(image: Image, centre: NDArray[np.float64], reach: float) -> tuple[Image, NDArray[np.intp]]:
+def _part(picture: Picture, centre: NDArray[np.float64], reach: float) -> tuple[Part, NDArray[np.intp]]:
     """What the picture has within `reach` of a point, a pixel at least, and where that begins: x, y."""
-    height, width = image.shape[:2]
+    height, width = picture.size
     (x1, x2), (y1, y2) = (
         (int(np.clip(at - reach, 0, side - 1)), int(np.clip(at + reach + 1, 1, side)))
         for at, side in zip(centre, (width, height), strict=True)
     )
-    return image[y1:y2, x1:x2], np.array([x1, y1])
+    return (slice(y1, y2), slice(x1, x2)), np.array([x1, y1])

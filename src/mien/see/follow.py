@@ -34,20 +34,20 @@ class Follower:
         known, self._faces = self._faces, []
         due = self._searched is None or not 0 <= frame.time - self._searched < self.search_every - ROUNDING
         if not due:
-            self._faces = _distinct(self._follow(frame.image, known))
+            self._faces = _distinct(self._follow(frame, known))
         if due or (known and not self._faces):
             self._faces, self._searched = self.detector(frame.image), frame.time
         return self._faces
 
-    def _follow(self, rgb: Image, known: list[Face]) -> Iterator[Face]:
+    def _follow(self, frame: Frame, known: list[Face]) -> Iterator[Face]:
         if not known:
             return
         boxes = np.stack([face.box for face in known])
-        for box, face in zip(boxes, self.detector.refine(rgb, boxes), strict=True):
+        for box, face in zip(boxes, self.detector.refine(frame.picture, boxes), strict=True):
             if face is not None:
                 yield face
             else:
-                yield from self._search_around(rgb, box)
+                yield from self._search_around(frame.image, box)
 
     def _search_around(self, rgb: Image, box: Floats) -> list[Face]:
         """The faces near a box and of about its size: in the shrunk region smaller ones are too small to be found."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.see.face import Face, Frame, Image, Reading
+from mien.see.face import Face, Frame, Reading
 
 Detect = Callable[[Frame], list[Face]]
-Classify = Callable[[Image, list[Face]], list[Reading]]
+Classify = Callable[[Frame, list[Face]], list[Reading]]
 STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
 Track = Callable[[Frame, list[Reading]], list[Reading]]
 
@@ -34,7 +34,7 @@ class Pipeline:
         """Yield every frame with its readings as soon as it is read; holds no frame back."""
         for frame in frames:
             faces = self.detect(frame)
-            readings = self.track(frame, self.classify(frame.image, faces))
+            readings = self.track(frame, self.classify(frame, faces))
             yield frame, sorted(readings, key=_centre)
 
 
@@ -52,14 +52,19 @@ def open_pipeline(
     from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
     from mien.see.detect import Detector
 
+    classifier = Classifier(model, head=head)
+
+    def classify(frame: Frame, faces: list[Face]) -> list[Reading]:
+        return classifier.read(frame.picture, faces)
+
     if not stream:
         search = Detector(min_face=min_face)
-        return Pipeline(lambda frame: search(frame.image), Classifier(model, head=head).read)
+        return Pipeline(lambda frame: search(frame.image), classify)
     from mien.see.follow import Follower
     from mien.see.track import Tracker
 
     detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
-    return Pipeline(Follower(detector), Classifier(model, head=head).read, Tracker())
+    return Pipeline(Follower(detector), classify, Tracker())
 
 
 def _centre(reading: Reading) -> float:

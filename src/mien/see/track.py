@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MissingExtra
-from mien.see.face import Face, Floats, Frame, Image, Reading, halved
+from mien.see.face import Face, Floats, Frame, Reading, halved
+from mien.see.picture import Picture
 
 SIDE = 16  # pixels of the thumbnail that stands for how a face looks
 REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
@@ -59,7 +60,7 @@ class Tracker:
         """The readings with `person` set, and scores and emotion smoothed over time, in their order."""
         oldest = min(frame.time - self.memory, self._before)  # frames may be further apart than the memory reaches
         self._people, self._before = [person for person in self._people if person.seen >= oldest], frame.time
-        looks = [_look(frame.image, reading.face) for reading in readings]
+        looks = [_look(frame.picture, reading.face) for reading in readings]
         owners = self._assign(frame.time, [reading.face for reading in readings], looks)
         return [
             self._follow(owner, reading, look, frame.time) if owner else self._meet(reading, look, frame.time)
@@ -110,13 +111,12 @@ def _differences(people: Sequence[_Person], boxes: Floats, looks: Floats, time: 
     return np.where(impossible, 2.0, 0.5 * away + 0.2 * size + 0.3 * (1 - alike) / 2)
 
 
-def _look(image: Image, face: Face) -> Floats:
+def _look(picture: Picture, face: Face) -> Floats:
     """The face as a thumbnail of mean 0 and length 1, (SIDE * SIDE,)."""
-    height, width = image.shape[:2]
+    height, width = picture.size
     x1, y1, x2, y2 = np.rint(face.box).astype(int).tolist()
     x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
-    inside = image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
-    gray = np.asarray(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), np.uint8)
+    gray = picture.gray((slice(y1, max(y2, y1 + 1)), slice(x1, max(x2, x1 + 1))))
     while min(gray.shape) >= 2 * SIDE:
         gray = halved(gray)
     small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,93 @@
+"""What a frame is made of: RGB bytes, or the planes of a video, of which only what is looked at becomes RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from mien.see.face import Floats, Image
+
+BEYOND = 128  # the gray that is seen beyond a picture
+COLOURLESS = 128  # what the planes of colour say where there is none
+
+Part = tuple[slice, slice]  # rows, columns
+
+
+class Pixels:
+    """A picture that is RGB bytes already, (height, width, 3)."""
+
+    def __init__(self, rgb: Image) -> None:
+        self.rgb = rgb
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    def gray(self, part: Part) -> Image:
+        """A part of it as gray bytes."""
+        return cv2.cvtColor(self.rgb[part], cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+
+    def at(self, across: Floats, down: Floats) -> Image:
+        """RGB bytes at points (h, w), between pixels interpolated: (h, w, 3)."""
+        return _sampled(self.rgb, across, down, BEYOND)
+
+
+class Planes:
+    """A picture of a video as it is decoded: a plane of brightness, and two of colour at half the resolution.
+
+    To make RGB bytes of a whole frame takes longer than to find and read the face in it, and most of them nobody looks
+    at. `colours` (3, 4) takes brightness, blueness, redness and 1 to red, green and blue; `convert` makes the RGB
+    bytes of the whole.
+    """
+
+    def __init__(self, planes: tuple[Image, Image, Image], colours: Floats, convert: Callable[[], Image]) -> None:
+        self.planes, self.colours, self.convert = planes, colours, convert
+        self._grays = np.array([[colours[0, 0], colours[0] @ (0, COLOURLESS, COLOURLESS, 1)]])  # of brightness and 1
+        self._rgb: Image | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.planes[0].shape[0], self.planes[0].shape[1]
+
+    @property
+    def rgb(self) -> Image:
+        """All of it as RGB bytes."""
+        if self._rgb is None:
+            self._rgb = self.convert()
+        return self._rgb
+
+    def gray(self, part: Part) -> Image:
+        """A part of it as gray bytes: its brightness, in the range of RGB."""
+        return cv2.transform(self.planes[0][part], self._grays)  # type: ignore[return-value]
+
+    def at(self, across: Floats, down: Floats) -> Image:
+        """RGB bytes at points (h, w), between pixels interpolated: (h, w, 3)."""
+        gain, black = self._grays[0]
+        beyond = round((BEYOND - black) / gain)
+        half = np.float32(0.5)  # the colours' first pixel has its centre between those of the first two pixels
+        places = (across - half) * half, (down - half) * half
+        brightness, *colours = self.planes
+        sampled = [
+            _sampled(brightness, across, down, beyond),
+            *(_sampled(plane, *places, COLOURLESS) for plane in colours),
+        ]
+        return cv2.transform(cv2.merge(sampled), self.colours)  # type: ignore[return-value]
+
+
+Picture = Pixels | Planes
+
+
+def picture_of(image: Image | Picture) -> Picture:
+    """RGB bytes (height, width, 3) as a picture; a picture as it is."""
+    return Pixels(image) if isinstance(image, np.ndarray) else image
+
+
+def _sampled(plane: Image, across: Floats, down: Floats, beyond: int) -> Image:
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (beyond,) * 3}
+    return cv2.remap(plane, across, down, cv2.INTER_LINEAR, **border)  # type: ignore[call-overload, no-any-return]
