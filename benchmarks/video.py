@@ -37,7 +37,7 @@ from mien.media.live import Live
 from mien.media.video import open_source
 from mien.media.window import Window
 from mien.see.face import Image
-from mien.see.pipeline import open_pipeline
+from mien.see.pipeline import BURST, open_pipeline
 
 PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 RATE = 30  # frames a second
@@ -131,7 +131,7 @@ def memory(path: Path) -> str:
     """One line: the resident memory after the first minute, at the end, and the most that there was between."""
     pipeline, sizes = open_pipeline(min_face=40, stream=True), list[float]()
     with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
-        for frame, readings in pipeline(open_source(path)):
+        for frame, readings in pipeline(open_source(path), BURST):
             table.write(frame, readings)
             if (frame.index + 1) % (60 * SLOW) == 0:
                 sizes.append(resident())

@@ -91,11 +91,12 @@ def watch(
     from contextlib import closing
 
     from mien.media.video import open_source
-    from mien.see.pipeline import open_pipeline
+    from mien.see.pipeline import BURST, open_pipeline
 
-    frames = iter(open_source(source, every=every, fps=fps, timeout=timeout))
+    opened = open_source(source, every=every, fps=fps, timeout=timeout)
+    frames = iter(opened)
     pipeline = open_pipeline(model, min_face=min_face, stream=True)
-    with closing(frames), closing(pipeline(frames)) as results:
+    with closing(frames), closing(pipeline(frames, 1 if opened.live else BURST)) as results:
         yield from results
 
 

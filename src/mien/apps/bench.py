@@ -17,7 +17,7 @@ from mien.media.growing import growing_csv
 from mien.media.video import open_source
 from mien.see.detect import Detector
 from mien.see.face import Face, Frame, overlap
-from mien.see.pipeline import STREAM_SIDE, open_pipeline
+from mien.see.pipeline import BURST, STREAM_SIDE, open_pipeline
 
 SAME = 0.5  # overlap from which on two boxes are one face
 
@@ -46,7 +46,7 @@ def _read(
     kept: list[tuple[tuple[int, int], list[Face]]] = []
     with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
         began, began_cpu = time.perf_counter(), time.process_time()
-        for frame, readings in pipeline(islice(open_source(source), frames)):
+        for frame, readings in pipeline(islice(open_source(source), frames), BURST):
             table.write(frame, readings)
             kept.append((_size(frame), [reading.face for reading in readings]))
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu

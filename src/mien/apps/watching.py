@@ -25,7 +25,7 @@ from mien.media.summary import Summary, Timeline
 from mien.media.video import VideoFile, open_source, path_of
 from mien.media.window import Window
 from mien.see.face import Frame
-from mien.see.pipeline import Pipeline, open_pipeline
+from mien.see.pipeline import BURST, Pipeline, open_pipeline
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,16 @@ class Run:
                 stack.enter_context(apart(sink, problems))
             progress = stack.enter_context(self._progress())
             walk = stack.enter_context(closing(iter(self.source)))
-            results = stack.enter_context(closing(pipeline(walk)))
+            size = 1 if self.source.live or self.window else BURST
+            results = stack.enter_context(closing(pipeline.bursts(walk, size)))
             frame: Frame | None = None
             try:
-                for frame, readings in results:
-                    for sink in sinks:
-                        sink.write(frame, readings)
-                    progress.write(frame)
-                    stopped = ended()
+                for burst in results:
+                    for each, readings in burst:
+                        for sink in sinks:
+                            sink.write(each, readings)
+                        progress.write(each)
+                    frame, stopped = burst[-1][0], ended()
                     self._mark(frame, pipeline, stopped)
                     if stopped:
                         break

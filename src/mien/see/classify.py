@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.errors import ModelError
 from mien.labels import EMOTIONS
-from mien.see.face import Face, Floats, Image, Reading, crop
+from mien.see.face import Face, Floats, Frame, Image, Reading, crop
 from mien.see.picture import Picture
 from mien.see.weights import Device, find, open_session, read
 
@@ -73,10 +73,14 @@ class Classifier:
 
     def read(self, image: Image | Picture, faces: Sequence[Face]) -> list[Reading]:
         """What each of the faces found in `image` (h, w, 3) shows, in their order."""
-        if not faces:
-            return []
-        crops = np.stack([crop(image, face) for face in faces])
-        return [Reading(face, scores) for face, scores in zip(faces, self(crops), strict=True)]
+        [readings] = self.read_frames([Frame(image)], [faces])
+        return readings
+
+    def read_frames(self, frames: Sequence[Frame], faces: Sequence[Sequence[Face]]) -> list[list[Reading]]:
+        """What the faces found in each of several frames show, in one batch."""
+        crops = [crop(frame.picture, face) for frame, found in zip(frames, faces, strict=True) for face in found]
+        scores = iter(self(np.stack(crops)) if crops else ())
+        return [[Reading(face, next(scores)) for face in found] for found in faces]
 
     def _scores(self, faces: Image) -> Floats:
         """(heads, n, 7)."""

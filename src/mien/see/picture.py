@@ -72,11 +72,8 @@ class Planes:
         beyond = round((BEYOND - black) / gain)
         half = np.float32(0.5)  # the colours' first pixel has its centre between those of the first two pixels
         places = (across - half) * half, (down - half) * half
-        brightness, *colours = self.planes
-        sampled = [
-            _sampled(brightness, across, down, beyond),
-            *(_sampled(plane, *places, COLOURLESS) for plane in colours),
-        ]
+        colours = [_sampled(plane, *places, COLOURLESS) for plane in self.planes[1:]]
+        sampled = [_sampled(self.planes[0], across, down, beyond), *colours]
         return cv2.transform(cv2.merge(sampled), self.colours)  # type: ignore[return-value]
 
 

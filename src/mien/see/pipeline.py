@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mien.errors import MienError
 from mien.see.face import Face, Frame, Reading
 
 Detect = Callable[[Frame], list[Face]]
-Classify = Callable[[Frame, list[Face]], list[Reading]]
-STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
+Classify = Callable[[Sequence[Frame], Sequence[list[Face]]], list[list[Reading]]]
 Track = Callable[[Frame, list[Reading]], list[Reading]]
+
+STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
+BURST = 8  # frames that are read together where nobody waits for the first of them
+BURST_PIXELS = 1 << 24  # that they have at most, for the sake of memory: 8 frames of full HD
 
 
 def untracked(_: Frame, readings: list[Reading]) -> list[Reading]:
@@ -23,19 +27,47 @@ def untracked(_: Frame, readings: list[Reading]) -> list[Reading]:
 class Pipeline:
     """Reads a stream of frames; each step is a plain callable.
 
-    The readings of a frame stand from left to right, by the centres of the faces.
+    `classify` is given the faces of several frames at once. The readings of a frame stand from left to right, by the
+    centres of the faces.
     """
 
     detect: Detect
     classify: Classify
     track: Track = untracked
 
-    def __call__(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, list[Reading]]]:
-        """Yield every frame with its readings as soon as it is read; holds no frame back."""
+    def __call__(self, frames: Iterable[Frame], burst: int = 1) -> Generator[tuple[Frame, list[Reading]]]:
+        """Yield every frame with its readings, `burst` frames at a time: by default each as soon as it is there.
+
+        To take one step with several frames and then the next takes a fifth less time: a step that follows itself
+        finds its code and weights in the core's cache.
+        """
+        for results in self.bursts(frames, burst):
+            yield from results
+
+    def bursts(self, frames: Iterable[Frame], size: int) -> Generator[list[tuple[Frame, list[Reading]]]]:
+        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then."""
+        for held in _bursts(frames, size):
+            faces = [self.detect(frame) for frame in held]
+            readings = zip(held, self.classify(held, faces), strict=True)
+            yield [(frame, sorted(self.track(frame, read), key=_centre)) for frame, read in readings]
+
+
+def _bursts(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
+    """The frames, `size` at a time or as many as fit in memory; those before an error come before it as well."""
+    held: list[Frame] = []
+    try:
         for frame in frames:
-            faces = self.detect(frame)
-            readings = self.track(frame, self.classify(frame, faces))
-            yield frame, sorted(readings, key=_centre)
+            held.append(frame)
+            height, width = frame.picture.size
+            if len(held) >= min(size, BURST_PIXELS / max(1, height * width)):
+                yield held
+                held = []
+    except MienError:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
 
 
 def open_pipeline(
@@ -52,11 +84,7 @@ def open_pipeline(
     from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
     from mien.see.detect import Detector
 
-    classifier = Classifier(model, head=head)
-
-    def classify(frame: Frame, faces: list[Face]) -> list[Reading]:
-        return classifier.read(frame.picture, faces)
-
+    classify = Classifier(model, head=head).read_frames
     if not stream:
         search = Detector(min_face=min_face)
         return Pipeline(lambda frame: search(frame.image), classify)
