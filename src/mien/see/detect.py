@@ -42,6 +42,14 @@ class Candidates(NamedTuple):
         return Candidates(self.scores[which], self.boxes[which], self.landmarks[which])
 
 
+class Judge(NamedTuple):
+    """A network that judges patches of `side` x `side` pixels by so many `values` each."""
+
+    session: ort.InferenceSession
+    side: int
+    values: int
+
+
 class Detector:
     """Finds faces.
 
@@ -66,9 +74,12 @@ class Detector:
         if not CELL <= longest_side <= LARGEST_SIDE:
             raise ValueError(f"longest_side is {longest_side}: it lies between {CELL} and {LARGEST_SIDE}")
         self.min_face, self.thresholds, self.longest_side = min_face, thresholds, longest_side
-        self._pnet, self._rnet, self._onet = (
+        self._pnet, rnet, onet = (
             open_session(read(f"{net}.onnx"), weights=read_arrays(f"{net}.lz4"), threads=threads, device=device)
             for net in ("pnet", "rnet", "onet")
+        )
+        self._rnet, self._onet = (
+            Judge(net, net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]) for net in (rnet, onet)
         )
 
     def __call__(self, rgb: Image) -> list[Face]:
@@ -159,17 +170,17 @@ def _squares(boxes: Floats) -> Floats:
     return np.hstack([centres - sides / 2, centres + sides / 2])
 
 
-def _judge(net: ort.InferenceSession, picture: Picture, boxes: Floats) -> Candidates:
+def _judge(net: Judge, picture: Picture, boxes: Floats) -> Candidates:
     """What a network makes of square boxes: scores, better boxes and, from the output network, landmarks."""
-    side, values = net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]
-    patches = _patches(picture, boxes, side)
-    verdicts = np.empty((len(boxes), values), np.float32)
+    patches = _patches(picture, boxes, net.side)
+    verdicts = np.empty((len(boxes), net.values), np.float32)
     for start in range(0, len(boxes), BATCH):
-        verdicts[start : start + BATCH] = net.run(None, {"image": patches[start : start + BATCH]})[0]
-    sizes = boxes[:, 2:] - boxes[:, :2] + 1  # the last pixel belongs to the box
-    better = boxes + verdicts[:, 1:5] * np.tile(sizes, 2)
-    points = verdicts[:, 5:].reshape(len(boxes), 2, (values - 5) // 2).transpose(0, 2, 1)  # five x, then five y
-    return Candidates(_logistic(verdicts[:, 0]), better, points * sizes[:, None] + boxes[:, None, :2] - 1)
+        verdicts[start : start + BATCH] = net.session.run(None, {"image": patches[start : start + BATCH]})[0]
+    corners = boxes.reshape(-1, 2, 2)
+    sizes = corners[:, 1:] - corners[:, :1] + 1  # the last pixel belongs to the box
+    better = boxes + (verdicts[:, 1:5].reshape(-1, 2, 2) * sizes).reshape(-1, 4)
+    points = verdicts[:, 5:].reshape(len(boxes), 2, (net.values - 5) // 2).transpose(0, 2, 1)  # five x, then five y
+    return Candidates(_logistic(verdicts[:, 0]), better, points * sizes + corners[:, :1] - 1)
 
 
 def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
@@ -178,11 +189,13 @@ def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
         return np.empty((0, side, side, 3), np.uint8)
     last = np.array(picture.size[::-1], np.float32) - 1
     corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-    steps = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    steps = np.arange(side, dtype=np.float32)[:, None] / np.float32(side - 1)
     # (n, side, 2); the reference's points, TensorFlow's crop_and_resize, span the picture less a pixel.
     points = (corners[:, None] + sizes[:, None] * steps) * (last / (last + 1))
-    across, down = np.tile(points[..., 0], side), np.repeat(points[..., 1], side, axis=1)
-    return picture.at(across, down).reshape(-1, side, side, 3)
+    across, down = np.empty((2, len(boxes), side, side), np.float32)
+    across[:], down[:] = points[:, None, :, 0], points[:, :, None, 1]
+    sampled = picture.at(across.reshape(len(boxes), -1), down.reshape(len(boxes), -1))
+    return sampled.reshape(-1, side, side, 3)
 
 
 def _distinct(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -95,10 +96,10 @@ def crop(image: Image | Picture, face: Face) -> Image:
     """
     left_eye, right_eye, _, left_mouth, right_mouth = points = face.landmarks.astype(np.float64)
     mean = points.mean(0)
-    side = BY_SPREAD * float(np.sqrt(((points - mean) ** 2).sum(1).mean()))
-    across = right_eye - left_eye + right_mouth - left_mouth
-    roll = float(np.arctan2(across[1], across[0]))
-    upward = np.array([np.sin(roll), -np.cos(roll)])
+    side = BY_SPREAD * math.sqrt(((points - mean) ** 2).sum() / len(points))
+    across, down = (right_eye - left_eye + right_mouth - left_mouth).tolist()
+    roll = math.atan2(down, across)
+    upward = np.array([math.sin(roll), -math.cos(roll)])
     return _sample(picture_of(image), mean + ABOVE * side * upward, side, roll)
 
 
@@ -110,9 +111,10 @@ def crop_by_box(image: Image | Picture, face: Face) -> Image:
 
 def _sample(picture: Picture, centre: NDArray[np.float64], side: float, roll: float) -> Image:
     """A square of the picture as gray bytes (48, 48), turned clockwise by `roll` radians."""
+    x, y = centre.tolist()  # numbers from here on: arrays of two or three would take twice the time
     side = max(side, 1.0)
     scale = min(1.0, SIDE / side)
-    part, corner = _part(picture, centre, side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
+    part, (left, top) = _part(picture, (x, y), side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
     gray, fold = picture.gray(part), 1
     while fold * scale <= 0.5 and min(gray.shape) > 1:
         gray, fold = halved(gray), 2 * fold
@@ -121,11 +123,11 @@ def _sample(picture: Picture, centre: NDArray[np.float64], side: float, roll: fl
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
 
     # From pixels of the crop to those of the picture, then to those of `small`; pixel centres lie at halves.
-    step = side / SIDE
-    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]) * step
-    start = centre - corner - turn @ np.full(2, (SIDE - 1) / 2)
-    ratio = np.array(size) / (width * fold, height * fold)
-    matrix = np.column_stack([turn, start]) * ratio[:, None] - [[0, 0, 0.5]]
+    cos, sin, middle = side / SIDE * math.cos(roll), side / SIDE * math.sin(roll), (SIDE - 1) / 2
+    across, down = size[0] / (width * fold), size[1] / (height * fold)
+    to_x = cos * across, -sin * across, (x - left - (cos - sin) * middle) * across - 0.5
+    to_y = sin * down, cos * down, (y - top - (sin + cos) * middle) * down - 0.5
+    matrix = np.array([to_x, to_y])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(small, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
@@ -140,11 +142,11 @@ def halved(image: Image) -> Image:
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _part(picture: Picture, centre: NDArray[np.float64], reach: float) -> tuple[Part, NDArray[np.intp]]:
+def _part(picture: Picture, centre: tuple[float, float], reach: float) -> tuple[Part, tuple[int, int]]:
     """What the picture has within `reach` of a point, a pixel at least, and where that begins: x, y."""
     height, width = picture.size
     (x1, x2), (y1, y2) = (
-        (int(np.clip(at - reach, 0, side - 1)), int(np.clip(at + reach + 1, 1, side)))
+        (int(min(max(at - reach, 0), side - 1)), int(min(max(at + reach + 1, 1), side)))
         for at, side in zip(centre, (width, height), strict=True)
     )
-    return (slice(y1, y2), slice(x1, x2)), np.array([x1, y1])
+    return (slice(y1, y2), slice(x1, x2)), (x1, y1)

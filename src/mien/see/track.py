@@ -36,7 +36,7 @@ class _Person:
 
     def expected(self, time: float) -> Floats:
         """The box where it is expected; one that is lost is expected not far beyond where it was lost."""
-        return self.box + np.tile(self.velocity * min(time - self.seen, LOST), 2)
+        return (self.box.reshape(2, 2) + self.velocity * np.float32(min(time - self.seen, LOST))).ravel()
 
 
 class Tracker:
@@ -104,7 +104,8 @@ def _differences(people: Sequence[_Person], boxes: Floats, looks: Floats, time: 
     expected = np.stack([person.expected(time) for person in people])
     sides, expected_sides = _sides(boxes)[:, None], _sides(expected)
     reach = np.maximum(sides, expected_sides) * (REACH + REACH_A_SECOND * unseen)
-    away = np.linalg.norm(_centres(boxes)[:, None] - _centres(expected), axis=2) / reach
+    between = _centres(boxes)[:, None] - _centres(expected)
+    away = np.hypot(between[..., 0], between[..., 1]) / reach
     size = np.abs(np.log(sides / expected_sides))
     alike = looks @ np.stack([person.look for person in people]).T
     impossible = (away > 1) | (size > 1) | ((unseen > LOST) & (alike < ALIKE))
