@@ -15,10 +15,11 @@ from mien.errors import DataError, MienError, MissingExtra, ModelError, OutputEr
 from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from os import PathLike
     from pathlib import Path
 
+    from mien.media.footage import Journal
+    from mien.media.watch import Watch
     from mien.see.classify import Classifier
     from mien.see.detect import Detector
     from mien.see.face import Face, Frame, Image, Reading
@@ -34,6 +35,8 @@ __all__ = [
     "Frame",
     "Face",
     "Reading",
+    "Watch",
+    "Journal",
     "EMOTIONS",
     "MienError",
     "SourceError",
@@ -54,6 +57,8 @@ _HOMES = {
     "Frame": "mien.see.face",
     "Face": "mien.see.face",
     "Reading": "mien.see.face",
+    "Watch": "mien.media.watch",
+    "Journal": "mien.media.footage",
 }
 
 
@@ -80,24 +85,22 @@ def watch(
     min_face: float = 40,
     model: str | Path | None = None,
     timeout: float = 10,
-) -> Generator[tuple[Frame, list[Reading]]]:
+) -> Watch:
     """Yield the frames of a camera, a stream or a video file, each with its readings from left to right.
 
     `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
     of a live source the newest one, the others are dropped. `min_face` is the side in pixels of the smallest face that
-    is looked for, `timeout` the seconds that a stream may be silent. Closing the generator frees everything. Raises
-    SourceError.
+    is looked for, `timeout` the seconds that a stream may be silent. Closing the generator frees everything;
+    its `journal` counts the frames that were dropped and tells when a stream was lost. Raises SourceError.
     """
-    from contextlib import closing
+    from functools import partial
 
     from mien.media.video import open_source
-    from mien.see.pipeline import BURST, open_pipeline
+    from mien.media.watch import Watch
+    from mien.see.pipeline import open_pipeline
 
     opened = open_source(source, every=every, fps=fps, timeout=timeout)
-    frames = iter(opened)
-    pipeline = open_pipeline(model, min_face=min_face, stream=True)
-    with closing(frames), closing(pipeline(frames, 1 if opened.live else BURST)) as results:
-        yield from results
+    return Watch(opened, partial(open_pipeline, model, min_face=min_face, stream=True))
 
 
 @lru_cache(maxsize=2)
