@@ -26,15 +26,14 @@ def black() -> Image:
 
 def shaky(_: Journal) -> Generator[Shot]:
     """A camera that is lost after ten pictures."""
-    for _ in range(10):
+    for number in range(10):
         time.sleep(0.01)
-        yield Shot(None, black)
+        yield Shot(number / 100, black)
 
 
 def test_a_slow_reader_is_told_what_was_dropped_and_when_the_source_was_lost() -> None:
     stream = Watch(Live("shaky", shaky, pauses=(0.05, 0.05)), blind)
-    for frame, readings in stream:
-        assert readings == []
+    for frame, _ in stream:
         time.sleep(0.03)
         if frame.index > 12:
             break
@@ -48,7 +47,9 @@ def test_a_slow_reader_is_told_what_was_dropped_and_when_the_source_was_lost() -
 class Film:
     """A source of ours that says whether it is walked through."""
 
-    name, live, duration, journal = "film", False, 1.0, Journal()
+    name, live = "film", False
+    journal = Journal()
+    duration: float | None = 1.0
     open = False
 
     def __iter__(self) -> Generator[Frame]:

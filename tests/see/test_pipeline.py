@@ -66,6 +66,14 @@ def test_a_burst_is_read_step_by_step_and_ends_with_the_frames() -> None:
     assert steps == ["found 0", "found 1", "told 0", "told 1", "found 2", "told 2"]
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_second_core_changes_nothing_of_what_comes_out(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr("mien.see.pipeline.cores", lambda: cores)
+    pipeline = Pipeline(lambda frame: [face(0, 20)] * frame.index, all_happy)
+    results = [*pipeline(dark(21), 8)]
+    assert [(frame.index, len(readings)) for frame, readings in results] == [(index, index) for index in range(21)]
+
+
 def test_a_burst_of_large_frames_is_short() -> None:
     def large() -> Iterator[Frame]:
         yield from (Frame(np.zeros((2160, 3840, 3), np.uint8)) for _ in range(4))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
@@ -13,6 +12,7 @@ import numpy as np
 from mien.errors import SourceError
 from mien.media.footage import Journal, Shot
 from mien.media.planes import planes_of
+from mien.see.ahead import cores
 from mien.see.face import Image
 from mien.see.picture import Picture
 
@@ -79,7 +79,7 @@ def shots(container: InputContainer, stream: VideoStream, journal: Journal, *, a
 
     context, zero = stream.codec_context, stream.start_time
     context.options = {"max_pixels": str(MEGAPIXELS * 10**6)}
-    threads = min(THREADS, cores()) if ahead else 1
+    threads = min(THREADS, max(1, cores() - 1)) if ahead else 1  # one core looks at what is decoded
     context.thread_type, context.thread_count = "AUTO" if threads > 1 else "NONE", threads
     convert, first = converter(), True
     for packet in _packets(container, stream, journal):
@@ -123,11 +123,6 @@ def upright(frame: VideoFrame, convert: Convert) -> Image:
     image = lines[:, : plane.width * 3].reshape(plane.height, plane.width, 3)
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reason(error: BaseException) -> str:

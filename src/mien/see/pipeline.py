@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.see.ahead import ahead, cores
 from mien.see.face import Face, Frame, Reading
 
 Detect = Callable[[Frame], list[Face]]
@@ -41,15 +43,21 @@ class Pipeline:
         To take one step with several frames and then the next takes a fifth less time: a step that follows itself
         finds its code and weights in the core's cache.
         """
-        for results in self.bursts(frames, burst):
-            yield from results
+        with closing(self.bursts(frames, burst)) as bursts:
+            for results in bursts:
+                yield from results
 
     def bursts(self, frames: Iterable[Frame], size: int) -> Generator[list[tuple[Frame, list[Reading]]]]:
-        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then."""
-        for held in _bursts(frames, size):
-            faces = [self.detect(frame) for frame in held]
-            readings = zip(held, self.classify(held, faces), strict=True)
-            yield [(frame, sorted(self.track(frame, read), key=_centre)) for frame, read in readings]
+        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then.
+
+        Where there are several frames and several cores, a thread fetches the next frames in the meantime.
+        """
+        held_back = _bursts(frames, size)
+        with closing(ahead(held_back) if size > 1 and cores() > 1 else held_back) as bursts:
+            for burst in bursts:
+                faces = [self.detect(frame) for frame in burst]
+                readings = zip(burst, self.classify(burst, faces), strict=True)
+                yield [(frame, sorted(self.track(frame, read), key=_centre)) for frame, read in readings]
 
 
 def _bursts(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
