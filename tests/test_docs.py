@@ -22,7 +22,7 @@ REPORTS = {
     for size, folder in {"s": "docs/report", "m": "docs/report-m"}.items()
 }
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "MODEL_CARD.md", "CHANGELOG.md", "docs/crop.md", "docs/training.md"]
+DOCUMENTS = ["README.md", "MODEL_CARD.md", "CHANGELOG.md", "docs/crop.md", "docs/speed.md", "docs/training.md"]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 

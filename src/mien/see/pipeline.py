@@ -52,7 +52,7 @@ class Pipeline:
 
         Where there are several frames and several cores, a thread fetches the next frames in the meantime.
         """
-        held_back = _bursts(frames, size)
+        held_back = bursts_of(frames, size)
         with closing(ahead(held_back) if size > 1 and cores() > 1 else held_back) as bursts:
             for burst in bursts:
                 faces = [self.detect(frame) for frame in burst]
@@ -60,7 +60,7 @@ class Pipeline:
                 yield [(frame, sorted(self.track(frame, read), key=_centre)) for frame, read in readings]
 
 
-def _bursts(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
+def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
     """The frames, `size` at a time or as many as fit in memory; those before an error come before it as well."""
     held: list[Frame] = []
     try:
