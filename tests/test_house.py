@@ -94,6 +94,20 @@ def test_the_runtime_runs_where_nothing_of_training_can_be_imported() -> None:
     assert python(program) == "1 False\n"
 
 
+def test_networks_are_trained_where_neither_the_runtime_nor_onnx_can_be_imported() -> None:
+    """As on a machine that is lent for its GPU."""
+    program = """
+        import sys
+        for name in ("onnxruntime", "onnx", "cv2", "av"):
+            sys.modules[name] = None
+        from mien.learn import distil, train
+        from mien.apps.cli import app
+        sys.stderr = sys.stdout
+        app(["train", "--data", "nowhere", "--recipe", "teacher"], standalone_mode=False)
+    """
+    assert "there is no nowhere/train_images.npy" in python(program)
+
+
 @pytest.mark.parametrize("program", ["import mien", "import mien.apps.cli"])
 def test_nothing_heavy_loads_before_it_is_used(program: str) -> None:
     heavy = "{'numpy', 'cv2', 'onnxruntime', 'PIL', 'av', 'torch'}"

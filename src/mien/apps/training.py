@@ -130,10 +130,10 @@ def train(
         from mien.learn.settings import members_of, settings_of
         from mien.learn.train import train as train_run
         from mien.learn.trained import load_trained
-        from mien.see.classify import model_path
+
+        first = load_trained(_run_or_model(init)) if init else None
     limit = TimeLimit(minutes)
     judged = read_views(views) if views else None
-    first = load_trained(model_path(init)) if init else None
     settings = settings_of(recipe, set_ or [])
     if fold is not None:
         settings = replace(settings, held_out=str(fold))
@@ -203,8 +203,6 @@ def distil_views(
     with needs_extra():
         from mien.learn import checkpoint, distil
         from mien.learn.settings import settings_of
-    from mien.see.classify import model_path
-
     augmentation = settings_of(recipe).augmentation
     check_output(out)
     began = time.perf_counter()
@@ -213,10 +211,11 @@ def distil_views(
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
     machine = checkpoint.machine(device, threads)
-    sources = [model_path(teacher) for teacher in teachers]
-    views = distil.judge(
-        _splits(data), sources, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
-    )
+    sources = [_run_or_model(teacher) for teacher in teachers]
+    with needs_extra():
+        views = distil.judge(
+            _splits(data), sources, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
+        )
     distil.write_views(views, out)
     size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
     print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
@@ -280,6 +279,15 @@ def evaluate(
         measure.write(report, out)
     print(measure.table(report))
     print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
+
+
+def _run_or_model(name: str) -> Path:
+    """The folder of a run, or the file of a model, which may be named by its size."""
+    if Path(name).is_dir():
+        return Path(name)
+    from mien.see.classify import model_path  # a machine that only trains need not have ONNX Runtime
+
+    return model_path(name)
 
 
 def _splits(folder: Path, settings: Settings | None = None) -> dict[str, Split]:

@@ -8,20 +8,20 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from mien.errors import ModelError, TrainingError
 from mien.learn.checkpoint import WEIGHTS, load_checkpoint
 from mien.learn.model import build
 from mien.learn.settings import Settings, settings_from
-from mien.see.weights import open_session
+
+if TYPE_CHECKING:
+    import onnx
 
 IN_16_BITS = " in 16 bits"  # what `export` adds to the name of a weight that it stores so
 
@@ -60,6 +60,10 @@ def _kept(run: Path) -> Trained:
 
 
 def _exported(file: Path) -> Trained:
+    import onnx  # loaded here, as ONNX Runtime is: a machine that trains from chance needs neither
+
+    from mien.see.weights import open_session
+
     open_session(file)  # says in one line what is wrong with a file that is missing, truncated or not ONNX
     content = file.read_bytes()
     model = onnx.load_from_string(content)
@@ -80,6 +84,8 @@ def _digest(content: bytes) -> str:
 
 def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
     """Weight and bias of each convolution and dense layer, in the order in which they are run."""
+    from onnx import numpy_helper
+
     arrays = {
         array.name.removesuffix(IN_16_BITS): numpy_helper.to_array(array).astype(np.float32)
         for array in graph.initializer
