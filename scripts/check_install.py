@@ -26,7 +26,7 @@ def main() -> int:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import mien"], check=True)
         times.append(time.perf_counter() - began)
-    print(f"installed: {size:.0f} MB (at most {MOST_MEGABYTES})")
+    print(f"installed: {size:.1f} MB (at most {MOST_MEGABYTES})")
     print(f"import mien, with the start of Python: {statistics.median(times):.2f} s (at most {MOST_SECONDS})")
     print(f"frameworks: {', '.join(found) or 'none'}")
     return int(size > MOST_MEGABYTES or bool(found))  # the time depends on the machine, so it only stands there

@@ -1,4 +1,4 @@
-"""A network comes back from a run or a model file, says the same, learns on, and is averaged with others."""
+"""A network comes back from a run or a model file, says the same, and learns on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import torch
 from mien.apps.cli import main
 from mien.data.prepare import Split
 from mien.errors import ModelError, TrainingError
-from mien.learn.average import average
 from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
 from mien.learn.distil import judge
 from mien.learn.export import export
@@ -127,46 +126,6 @@ def test_a_model_file_teaches_when_it_has_learned_all_images(
     assert np.abs(judged[0] - judged[1]).max() <= 1  # a step of rounding
 
 
-# --- Averaging -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def seeds(
-    voted: dict[str, Split], model: Path, quick: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> list[Path]:
-    """Two runs that begin alike and differ in their seeds."""
-    place, first = tmp_path_factory.mktemp("seeds"), load_trained(model)
-    for seed in range(2):
-        settings = replace(quick, votes=0.5, epochs=1, init=first.digest, seed=seed)
-        train(voted, place / str(seed), settings, machine=Machine(), init=first)
-    return [place / "0", place / "1"]
-
-
-def test_the_mean_of_two_runs_has_their_mean_weights_and_is_exported_like_a_run(
-    voted: dict[str, Split], seeds: list[Path], tmp_path: Path
-) -> None:
-    found = average(seeds, tmp_path / "mean", voted, machine=Machine())
-    nets = [load_trained(run) for run in (*seeds, tmp_path / "mean")]
-    one, other, mean = (dict(each.net.named_parameters()) for each in nets)
-    assert all(torch.allclose(mean[key], (one[key] + other[key]) / 2) for key in mean)
-    assert not all(torch.equal(one[key], other[key]) for key in one)
-    assert found["val_accuracy"] == nets[2].epoch["val_accuracy"] > 0.5
-    assert len(nets[2].temperatures) == 2
-    assert export(tmp_path / "mean", tmp_path / "mean.onnx") < TOLERANCE
-
-
-def test_runs_that_began_apart_are_not_averaged_and_nothing_is_written_over(
-    voted: dict[str, Split], run: Path, seeds: list[Path], tmp_path: Path
-) -> None:
-    with pytest.raises(TrainingError, match="same --init"):
-        average([run, run], tmp_path / "mean", voted, machine=Machine())
-    with pytest.raises(TrainingError, match="same --init"):
-        average([seeds[0], run], tmp_path / "mean", voted, machine=Machine())
-    with pytest.raises(TrainingError, match="holds a run"):
-        average(seeds, seeds[0], voted, machine=Machine())
-    assert not (tmp_path / "mean").exists()
-
-
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +140,7 @@ def test_the_command_begins_with_a_model_and_says_what_is_wrong_with_it(
 ) -> None:
     subprocess.run([sys.executable, ROOT / "scripts/small_data.py", tmp_path / "data"], check=True)
     quick = ("--set", "epochs=1", "--set", "batch=8", "--threads", 1)
-    command = ("train", "--recipe", "finish", "--data", tmp_path / "data", "--out", tmp_path / "on", *quick)
+    command = ("train", "--recipe", "student-s", "--data", tmp_path / "data", "--out", tmp_path / "on", *quick)
     assert mien(*command, "--init", tmp_path / "no.onnx") == 2
     assert "no model at" in capfd.readouterr().err
     assert mien(*command, "--init", model) == 0

@@ -76,9 +76,9 @@ def test_a_second_core_changes_nothing_of_what_comes_out(monkeypatch: pytest.Mon
 
 def test_a_burst_of_large_frames_is_short() -> None:
     def large() -> Iterator[Frame]:
-        yield from (Frame(np.zeros((2160, 3840, 3), np.uint8)) for _ in range(4))
+        yield from (Frame(np.zeros((1080, 1920, 3), np.uint8)) for _ in range(5))
 
-    assert [len(burst) for burst in Pipeline(lambda _: [], all_happy).bursts(large(), 8)] == [3, 1]
+    assert [len(burst) for burst in Pipeline(lambda _: [], all_happy).bursts(large(), 8)] == [2, 2, 1]
 
 
 def test_frames_before_an_error_are_read_before_it_is_raised() -> None:

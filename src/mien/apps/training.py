@@ -36,7 +36,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, distil_views, average, export, evaluate):
+    for command in (train, distil_views, export, evaluate):
         app.command()(command)
 
 
@@ -98,7 +98,7 @@ def explore(
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m, teacher or finish.")] = "baseline",
+    recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m or teacher.")] = "baseline",
     data: Processed = Path("processed"),
     out: Annotated[Path | None, typer.Option(help="The run's folder.  \\[default: runs/RECIPE]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
@@ -219,23 +219,6 @@ def distil_views(
     distil.write_views(views, out)
     size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
     print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
-
-
-def average(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that began with the same --init.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("runs/average"),
-    data: Processed = Path("processed"),
-    threads: Threads = None,
-) -> None:
-    """Average the weights of runs that began with one model and differ in their seed: one network, right more often."""
-    with needs_extra():
-        from mien.learn import checkpoint
-        from mien.learn.average import average as average_runs
-        from mien.learn.trained import load_trained
-    splits = _splits(data, load_trained(runs[0]).settings)
-    epoch = average_runs(runs, out, splits, machine=checkpoint.machine("cpu", threads))
-    found = f"validation loss {epoch['val_loss']:.4f}, accuracy {epoch['val_accuracy']:.4f}"
-    print(f"{printable(str(out))}: the mean of {counted(len(runs), 'run')}; {found}.")
 
 
 def export(

@@ -66,14 +66,6 @@ STUDENT = Settings(
     augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
 )
 
-FINISH = replace(  # for a network that has learned: half the learning rate, and gentler changes
-    STUDENT,
-    epochs=25,
-    learning_rate=0.05,
-    warmup=1.0,
-    augmentation=Augmentation(rotation=12, zoom=0.2, shift=0.1, light=0.2, erase=0.1, degrade=0.05),
-)
-
 RECIPES = {
     "baseline": Settings(
         epochs=60,
@@ -84,7 +76,6 @@ RECIPES = {
     ),
     "student-s": STUDENT,
     "student-m": replace(STUDENT, network="resnet-m", epochs=90),
-    "finish": FINISH,
     "teacher": Settings(
         network="resnet-18",
         epochs=100,

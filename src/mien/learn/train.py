@@ -89,7 +89,7 @@ def train(
                 saved = time.perf_counter()
             report(row)
         if not limit.over:
-            finish(out, check)
+            _finish(out, check)
     return run.history
 
 
@@ -227,7 +227,7 @@ def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
     return loss / len(check.images), correct / len(check.images)
 
 
-def finish(out: Path, check: Loader) -> None:
+def _finish(out: Path, check: Loader) -> None:
     """Put a temperature for each head beside the kept weights (Guo et al. 2017, arXiv:1706.04599, section 4.2).
 
     The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.

@@ -44,7 +44,7 @@ MODELS: dict[str, ModelFile] = {
     "pnet.lz4": _mtcnn("pnet", "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"),
     "rnet.lz4": _mtcnn("rnet", "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"),
     "onet.lz4": _mtcnn("onet", "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"),
-    "emotion.onnx": _own("emotion.onnx", "a9f88b19c7ff2f714e6e534a259c709e2e55b7c77009f741318c3272909b2106"),
+    "emotion.onnx": _own("emotion.onnx", "0ea2bfdbd5d05be7ee905060929c199f166f51fe8c45f36317466752bf6c347d"),
     "emotion-m.onnx": _own("emotion-m.onnx", "cdd96b6c180dda20260dbfcfd8cea6c7d16284164bec47eadf0bb145bbdf6b37"),
     "pnet.onnx": _own("pnet.onnx", "3c2ef50e3c6a98fed3e32b09757e78efcd334d229a99bf6343a25455859f8433"),
     "rnet.onnx": _own("rnet.onnx", "fbf8facef2155c936b2bbbe8ba3802dd8821c3b3399e87bec9fc86a16e9ba387"),
