@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from socket import create_server
 
 import av
 import numpy as np
@@ -221,6 +222,24 @@ def test_a_signal_ends_the_stream_and_leaves_every_output_whole(
     assert run("watch", source, "--no-window", *without_video) == 0
     assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(800))
     assert listing(tmp_path) == ["a.csv", "a.mp4", "c.csv", "long.mp4"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_wait_for_a_server_that_does_not_answer(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
+        asked = ("--no-window", "--csv", tmp_path / "a.csv", "--timeout", "30")
+        with start(url, *asked) as process, silent.accept()[0] as connection:
+            connection.recv(1)  # it is being opened
+            process.send_signal(number)
+            began = time.monotonic()
+            out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 5  # the networks are loaded meanwhile
+    assert (process.returncode, err) == (code, "")
+    assert out == "0 frames, no face found\n"
+    assert listing(tmp_path) == ["a.csv"] and table(tmp_path / "a.csv") == []
 
 
 @pytest.mark.parametrize("asked", [6, 7])

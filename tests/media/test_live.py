@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -79,6 +79,39 @@ class Pictures(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
         pass
+
+
+class Stalled(BaseHTTPRequestHandler):
+    """Sends the first bytes of a file, as many as `begins` says, and then nothing until `over`."""
+
+    def __init__(self, *arguments: Any, data: bytes, begins: int, over: threading.Event) -> None:
+        self.data, self.begins, self.over = data, begins, over
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.data)))
+        self.end_headers()
+        self.wfile.write(self.data[: self.begins])
+        self.over.wait(30)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+        pass
+
+
+@pytest.fixture
+def stalling(serving: Serving, film: Film) -> Iterator[Callable[[float], str]]:
+    """Serve a film of 60 frames, all that is behind a share of it held back; give its address."""
+    data, over = film("film.ts", frames=60, options={"g": "5"}).read_bytes(), threading.Event()
+    with ExitStack() as stack:
+
+        def serve(share: float) -> str:
+            answer = partial(Stalled, data=data, begins=int(share * len(data)), over=over)
+            server = stack.enter_context(serving(ThreadingHTTPServer(("127.0.0.1", 0), answer)))
+            return f"http://127.0.0.1:{server.server_port}/film.ts"
+
+        yield serve
+        over.set()
 
 
 def threads() -> list[str]:
@@ -184,6 +217,23 @@ def test_a_stream_that_falls_silent_is_lost_after_the_time_limit(serving: Servin
         with pytest.raises(SourceError, match="was lost and did not come back within 1 seconds"):
             while True:
                 next(walk)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.7])
+def test_stop_ends_the_wait_for_a_file_over_http_wherever_it_hangs(
+    stalling: Callable[[float], str], share: float
+) -> None:
+    began = time.monotonic()
+    source = open_source(stalling(share), timeout=20, stop=lambda: time.monotonic() > began + 1)
+    assert len(list(source)) < 60
+    assert 1 < time.monotonic() - began < 2
+
+
+def test_a_file_over_http_that_falls_silent_says_for_how_long(stalling: Callable[[float], str]) -> None:
+    source = open_source(stalling(0.7), timeout=0.7)
+    with pytest.raises(SourceError, match=r"was silent for 0\.7 seconds"):
+        list(source)
+    assert gone(threads)
 
 
 def test_a_stream_that_does_not_exist_is_one_line() -> None:

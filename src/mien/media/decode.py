@@ -177,7 +177,10 @@ def _packets(container: InputContainer, stream: VideoStream, journal: Journal) -
                 if packet.size:  # an empty one would end the decoder: AVI marks repeated frames with those
                     yield packet
             break
-        except (av.error.ExitError, ConnectionError, TimeoutError) as error:
+        except av.error.ExitError:  # the time limit of ours
+            silence = f"{container.read_timeout:g} seconds"
+            raise SourceError(f"the stream was silent for {silence}: check that it is running") from None
+        except (ConnectionError, TimeoutError) as error:
             raise SourceError(f"the stream broke off ({reason(error)})") from None
         except (av.FFmpegError, ValueError):
             failures += 1

@@ -16,6 +16,7 @@ import numpy as np
 from mien.errors import SourceError
 from mien.media.decode import open_container, shots
 from mien.media.footage import Journal, Sampling, Shot
+from mien.media.waiting import POLL
 from mien.see.face import Frame, Image
 
 Connect = Callable[[Journal], Generator[Shot]]
@@ -23,9 +24,6 @@ Connect = Callable[[Journal], Generator[Shot]]
 
 PAUSES = (0.5, 30.0)
 """Seconds between the first two attempts to reconnect, and at most; each pause is twice the one before."""
-
-POLL = 0.05
-"""Seconds after which one who waits for a frame looks up: whether to stop, whether a key was pressed."""
 
 
 class Live:

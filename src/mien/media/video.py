@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from stat import S_ISCHR, S_ISREG
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,7 @@ from mien.errors import SourceError
 from mien.media.decode import open_container, reason, shots
 from mien.media.footage import Clock, Journal, Sampling, Shot, Source
 from mien.media.live import Live, camera, stream
+from mien.media.waiting import Ask, Item, interruptible
 from mien.see.face import Frame, Image
 from mien.see.picture import Picture
 
@@ -86,20 +88,32 @@ class VideoFile:
         self.sampling = sampling or Sampling()
         self.journal = Journal()
         self.after = -1
-        container, video = open_container(address, name, timeout)
-        with container:
-            self.duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
-            playlist = container.format.name in PLAYLISTS
-            self.ends = self.duration is not None or (container.size > 0 and not playlist)
-            self.step = 1 / float(video.average_rate or video.guessed_rate or RATE)
+        with closing(self._interruptible(self._look)) as looks:
+            stopped = None, True, 1 / RATE
+            self.duration, self.ends, self.step = next(looks, stopped)
 
     def __iter__(self) -> Generator[Frame]:
         self.journal = Journal()
+        yield from self._interruptible(self._frames)
+
+    def _interruptible(self, items: Callable[[Ask], Generator[Item]]) -> Generator[Item]:
+        """Let a thread fetch what comes over a network, which may take any time."""
+        return items(self.stop) if self.address.startswith("file:") else interruptible(items, self.stop)
+
+    def _look(self, _: Ask) -> Generator[tuple[float | None, bool, float]]:
+        """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
+        container, video = open_container(self.address, self.name, self.timeout)
+        with container:
+            duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
+            ends = duration is not None or (container.size > 0 and container.format.name not in PLAYLISTS)
+            yield duration, ends, 1 / float(video.average_rate or video.guessed_rate or RATE)
+
+    def _frames(self, stop: Ask) -> Generator[Frame]:
         takes, clock = self.sampling.start(), Clock(self.step)
         container, video = open_container(self.address, self.name, self.timeout)
         with container:
             for shot in shots(container, video, self.journal):
-                if self.stop():
+                if stop():
                     return
                 index, time = self.journal.frames, clock(shot.stamp)
                 self.journal.frames += 1
