@@ -27,7 +27,7 @@ from mien.apps import checkpoint, watching
 from mien.apps.cli import main
 from mien.apps.stopping import Stop
 from mien.apps.watching import Options, Outputs, Run, watch_source
-from mien.errors import MienError, SourceError
+from mien.errors import MienError, OutputError, SourceError
 from mien.media.footage import Journal
 from mien.media.video import open_source
 from mien.see.face import Face, Frame, Reading
@@ -311,6 +311,43 @@ def test_the_usual_pipeline_goes_on_from_a_stop_as_if_there_had_been_none(portra
     assert len(table(tmp_path / "halves.csv")) == 16  # the burst is read to its end
     assert watch_source(str(portrait), replace(halves, resume=True), Options()) == 0
     assert (tmp_path / "halves.csv").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_is_stopped_before_its_first_frame_goes_on_from_the_beginning(
+    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, outputs = str(film()), Outputs(csv=tmp_path / "a.csv", json=tmp_path / "a.json")
+    with monkeypatch.context() as patched:
+
+        def signalled(_: Options) -> Pipeline:
+            os.kill(os.getpid(), signal.SIGTERM)  # while the networks are loaded
+            return Pipeline(brightest, by_colour, Tracker())
+
+        patched.setattr(Options, "open_pipeline", signalled)
+        assert watch_source(source, outputs, Options()) == 143
+    assert "the same command with --resume goes on" in capsys.readouterr().out
+    assert table(tmp_path / "a.csv") == []
+    assert watch_source(source, replace(outputs, resume=True), Options()) == 0
+    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(20))
+    assert len((tmp_path / "a.json").read_text().splitlines()) == 20
+    assert listing(tmp_path) == ["a.csv", "a.json", "film.mp4"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_whose_disk_was_full_at_once_goes_on_when_there_is_room(film: Film, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    source, outputs = str(film(frames=120)), Outputs(csv=tmp_path / "a.csv")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            watch_source(source, outputs, Options())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < len(table(tmp_path / "a.csv")) < 120
+    assert watch_source(source, replace(outputs, resume=True), Options()) == 0
+    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(120))
 
 
 def second_time() -> Callable[[], bool]:

@@ -15,7 +15,6 @@ from typing import Any
 from mien.errors import OutputError
 from mien.files import explained
 from mien.media.growing import part_of
-from mien.see.face import Frame
 from mien.see.pipeline import Pipeline
 
 INTERVAL = 5.0
@@ -42,7 +41,7 @@ class Checkpoint:
     """The state after one frame of a file, from which a run goes on as if nothing had happened."""
 
     settings: dict[str, Any]  # what must be the same in the run that goes on: the file, the options
-    index: int  # the last frame that was read
+    index: int  # of the last frame that was read; -1 for none
     sizes: dict[str, int]  # of each table's part, in bytes
     steps: list[Any]  # what finds faces and what tells people apart, with all they remember; None for what forgets
     sums: list[Any]  # the sinks that add up: counts, summary
@@ -76,10 +75,10 @@ class Checkpoints:
         """Is it time for the next one?"""
         return time.monotonic() - self._written >= INTERVAL
 
-    def write(self, frame: Frame, sizes: dict[str, int], pipeline: Pipeline, sums: list[Any]) -> None:
-        """Write the state after a frame, whole or not at all. Raises OutputError."""
+    def write(self, index: int, sizes: dict[str, int], pipeline: Pipeline, sums: list[Any]) -> None:
+        """Write the state after the frame of that index, whole or not at all. Raises OutputError."""
         steps = [None if _forgets(step) else step for step in (pipeline.detect, pipeline.track)]
-        state = Checkpoint(self.settings, frame.index, sizes, steps, sums)
+        state = Checkpoint(self.settings, index, sizes, steps, sums)
         data = BytesIO()
         _Pickler(data).dump(state)
         fresh = self.path.with_suffix(".checkpoint-new")

@@ -156,6 +156,9 @@ class Run:
             sinks = [*self._sinks(sizes)]  # all are checked, then opened
             for sink in sinks:
                 stack.enter_context(apart(sink, problems))
+            stack.push(self._forget)
+            if not sizes:  # whatever ends the run from here on, --resume goes on
+                self._mark(-1, pipeline, now=True)
             progress = stack.enter_context(self._progress())
             walk = stack.enter_context(closing(iter(self.source)))
             size = 1 if self.source.live or self.window else BURST
@@ -168,12 +171,12 @@ class Run:
                             sink.write(each, readings)
                         progress.write(each)
                     frame, stopped = burst[-1][0], ended()
-                    self._mark(frame, pipeline, stopped)
+                    self._mark(frame.index, pipeline, now=stopped)
                     if stopped:
                         break
                 else:  # the source asks for an end as well, and may be the first to hear of one
                     if frame and ended():
-                        self._mark(frame, pipeline, stopped=True)
+                        self._mark(frame.index, pipeline, now=True)
             except (MienError, BrokenPipeError) as error:  # a lost stream, a full disk, a reader that has enough
                 if not self.summary.frames:
                     raise
@@ -220,11 +223,16 @@ class Run:
             self.counts.counts = counts
         return replace(pipeline, detect=detect, track=track), found.sizes
 
-    def _mark(self, frame: Frame, pipeline: Pipeline, stopped: bool) -> None:
-        """Write a checkpoint when it is time, and when the stream is left before its end."""
-        if self.checkpoints and (stopped or self.checkpoints.due()):
+    def _mark(self, index: int, pipeline: Pipeline, *, now: bool) -> None:
+        """Write a checkpoint behind the frame of that index: `now`, or when it is time."""
+        if self.checkpoints and (now or self.checkpoints.due()):
             sizes = {same_place(path): table.size for path, table in self.tables.items()}
-            self.checkpoints.write(frame, sizes, pipeline, [self.counts and self.counts.counts, self.summary])
+            self.checkpoints.write(index, sizes, pipeline, [self.counts and self.counts.counts, self.summary])
+
+    def _forget(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave no checkpoint where the tables go: an error before the first frame, a second Ctrl+C."""
+        if self.checkpoints and kind:
+            self.checkpoints.remove()
 
     def _progress(self) -> Bar:
         return Bar(self.source.duration if not self.window else None)
