@@ -127,6 +127,36 @@ def test_a_recording_under_way_is_whole_when_the_window_closes(tmp_path: Path, m
     assert len(list(open_source(path))) == 1
 
 
+@pytest.mark.parametrize("key", ["s", "r"])
+def test_what_cannot_be_written_is_said_in_the_window_which_goes_on(window: Window, tmp_path: Path, key: str) -> None:
+    window.write(FRAME, [])
+    assert (shown()[225:, 200:] == 90).all()
+    tmp_path.rmdir()
+    press(key)
+    assert not window.poll()
+    window.write(FRAME, [])
+    assert (shown()[225:, 200:] != 90).any()  # a line across the window
+
+
+def test_a_recording_whose_disk_is_full_ends_with_a_message(window: Window, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    random = np.random.default_rng(0)
+    press("r")
+    window.poll()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        for number in range(80):
+            noise = random.integers(0, 255, (240, 320, 3)).astype(np.uint8)
+            window.write(Frame(noise, "film", number, number / 25), [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    window.write(FRAME, [])
+    assert (shown()[225:, 200:] != 90).any()
+    [recording] = tmp_path.iterdir()
+    assert recording.suffix == ".mp4"
+
+
 def test_a_file_is_shown_in_its_own_time(window: Window) -> None:
     window.paced = True
     began = time.monotonic()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -38,7 +39,8 @@ class Window:
     """Shows each frame with its faces drawn; raises OutputError where there is no display, MissingExtra without pygame.
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
-    `closed` is true. Snapshots and recordings go into `folder`. `stop` is asked while it waits, and ends that by True.
+    `closed` is true. Snapshots and recordings go into `folder`; where they
+    cannot, the window says so and goes on. `stop` is asked while it waits, and ends that by True.
     """
 
     def __init__(
@@ -86,8 +88,8 @@ class Window:
         self._wait_for(frame.time)
         self._shown = frame, readings
         self.rate.tick()
-        if self._recording:
-            self._recording.write(frame, readings)
+        with self._excused():
+            self._record(frame, readings)
         self._draw()
         self.poll()
         while self.paused and not (self.poll() or self.stop()):
@@ -101,11 +103,20 @@ class Window:
             if event.type == pygame.QUIT:
                 self.closed = True
             elif event.type == pygame.KEYDOWN:
-                self._press(event.key)
+                with self._excused():
+                    self._press(event.key)
                 self._draw()
             elif event.type == pygame.VIDEORESIZE:
                 self._draw()
         return self.closed
+
+    @contextmanager
+    def _excused(self) -> Iterator[None]:
+        """Say what cannot be written, and go on: what is watched does not wait."""
+        try:
+            yield
+        except OutputError as error:
+            self._say(str(error))
 
     def _press(self, key: int) -> None:
         import pygame
@@ -128,6 +139,16 @@ class Window:
         path = self._free_name(".png")
         write_picture(path, *self._shown)
         return path.name
+
+    def _record(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        if recording := self._recording:
+            try:
+                recording.write(frame, readings)
+            except OutputError:  # a full disk: what is written stays
+                self._recording = None
+                with suppress(OutputError):
+                    recording.__exit__(None, None, None)
+                raise
 
     def _stop_recording(self) -> None:
         if self._recording:
