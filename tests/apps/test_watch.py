@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 
 import mien
-from mien.apps import checkpoint, watching
+from mien.apps import checkpoint
 from mien.apps.cli import main
+from mien.apps.report import troubles
 from mien.apps.stopping import Stop
 from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, OutputError, SourceError
@@ -407,9 +408,18 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: 
 
 
 def test_what_went_wrong_on_the_way_is_told() -> None:
-    journal = Journal(frames=9, corrupt=3, reconnects=2, gaps=[(1.0, 2.0), (5.0, 7.5)], missing=12.0)
-    assert len(watching.troubles(journal)) == 3
-    assert watching.troubles(Journal(frames=9, missing=0.1)) == []
+    journal = Journal(frames=9, corrupt=3, damaged=2, reconnects=1, gaps=[(1.0, 2.0), (5.0, 7.5)], missing=12.0)
+    assert troubles(journal) == [
+        "3 corrupt packets skipped",
+        "2 damaged pictures, with parts that the decoder made up",
+        "the source was lost 2 times, for 3.5 seconds, and was not back at the end",
+        "the file ends 12 seconds before the length that it states",
+    ]
+    assert troubles(Journal(frames=9, corrupt=1, damaged=1, reconnects=1, gaps=[(1.0, 2.0)], missing=0.1)) == [
+        "1 corrupt packet skipped",
+        "1 damaged picture, with parts that the decoder made up",
+        "the source was lost 1 time, for 1.0 seconds",
+    ]
 
 
 def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, tmp_path: Path) -> None:

@@ -210,6 +210,23 @@ def test_corrupt_packets_are_skipped_and_counted(film: Film, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(("name", "codec"), [("film.mkv", "libx264"), ("film.ts", "libx264"), ("film.avi", "mpeg4")])
+def test_damage_that_the_decoder_conceals_is_counted(film: Film, name: str, codec: str) -> None:
+    path = film(name, (320, 240), frames=60, codec=codec, options={"g": "30"})
+    source = open_source(path)
+    whole = len(list(source))
+    assert source.journal.damaged == 0
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.pos is not None]
+    data = bytearray(path.read_bytes())
+    for place, size in places[10:15]:
+        middle = place + size // 2
+        data[middle : middle + 40] = bytes(byte ^ 0x5A for byte in data[middle : middle + 40])
+    path.write_bytes(data)
+    assert len(list(source)) >= whole - 5
+    assert 1 <= source.journal.damaged <= 5
+
+
 def test_a_number_is_a_camera_unless_a_file_has_that_name(
     film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

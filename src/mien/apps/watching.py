@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
-
 from mien.apps.checkpoint import Checkpoints, checkpoint_of, fingerprint, same_place
+from mien.apps.report import Bar, print_summary, troubles
 from mien.apps.stopping import Stop
-from mien.apps.terminal import counted, print_table, printable, say
+from mien.apps.terminal import counted, printable, say
 from mien.errors import MienError, OutputError
 from mien.files import STANDARD_OUTPUT, check_distinct, check_output
-from mien.media.footage import Journal, Source
+from mien.media.footage import Source
 from mien.media.growing import GrowingRows, ParquetRows, growing_csv, growing_json, part_of
 from mien.media.recording import Recording
 from mien.media.sinks import Counts, Sink
@@ -276,59 +272,3 @@ class Shown:
 
     def __exit__(self, *_: object) -> None:
         """Leave the window to whom it belongs."""
-
-
-class Bar:
-    """How far a file is read, how fast, and the time left; only on a terminal, and where the length is known."""
-
-    def __init__(self, duration: float | None) -> None:
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.fields[rate]} frames/s"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=console, transient=True, disable=not (duration and console.is_terminal))
-        self.task = self.bar.add_task("reading", total=duration, rate="–")
-        self.frames = 0
-
-    def __enter__(self) -> Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def write(self, frame: Frame) -> None:
-        """Move on by one frame."""
-        if self.bar.disable:
-            return
-        self.frames += 1
-        elapsed = self.bar.tasks[0].elapsed or 0.0
-        self.bar.update(self.task, completed=frame.time, rate=f"{self.frames / elapsed:.0f}" if elapsed else "–")
-
-
-def print_summary(summary: Summary, dropped: int) -> None:
-    """Print a table of the people, seconds in view and share of each emotion, and a line under it."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for column in ("person", "in view", "emotions"):
-        table.add_column(column)
-    for person, presence in sorted(summary.people.items(), key=lambda item: item[0] or 0):
-        shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
-        table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
-    if summary.people:
-        print_table(table)
-    people = sum(person is not None for person in summary.people)
-    frames = counted(summary.frames, "frame")
-    if dropped:
-        frames += f" ({dropped} older ones were dropped to keep up)"
-    faces = sum(presence.emotions.total() for presence in summary.people.values())
-    who = f"{people} {'person' if people == 1 else 'people'}, " if people else ""
-    print(f"{frames}, {who}{counted(faces, 'face')}" if faces else f"{frames}, no face found")
-
-
-def troubles(journal: Journal) -> Sequence[str]:
-    """Return a line for each kind of thing that went wrong while a source was read."""
-    lost = sum(back - gone for gone, back in journal.gaps)
-    lines = {
-        f"{journal.corrupt} corrupt packets or pictures were skipped": journal.corrupt,
-        f"the source was lost and reconnected {journal.reconnects} times, for {lost:.1f} seconds": journal.reconnects,
-        f"the file ends {journal.missing:.0f} seconds before the length that it states": journal.missing > 1,
-    }
-    return [line for line, happened in lines.items() if happened]

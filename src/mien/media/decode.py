@@ -72,8 +72,9 @@ def open_container(name: str, shown: str, timeout: float | None = None) -> tuple
 def shots(container: InputContainer, stream: VideoStream, journal: Journal, *, ahead: bool = True) -> Iterator[Shot]:
     """Decode a video: its pictures in the order in which they are shown, stamped in seconds from its beginning.
 
-    What cannot be decoded is skipped and counted. `ahead` lets FFmpeg begin frames before they are asked for, which
-    holds each of them back for as many frames as there are threads. Raises SourceError when a stream falls silent.
+    What cannot be decoded is skipped and counted; what is damaged is counted alone. `ahead` lets FFmpeg begin frames
+    before they are asked for, which holds each of them back for as many frames as there are threads. Raises SourceError
+    when a stream falls silent.
     """
     import av
 
@@ -96,6 +97,7 @@ def shots(container: InputContainer, stream: VideoStream, journal: Journal, *, a
                 zero = stamp
             first = False
             seconds = None if stamp is None else float((stamp - (zero or 0)) * (stream.time_base or 0))
+            journal.damaged += frame.is_corrupt
             yield Shot(seconds, partial(picture, frame, convert))
 
 

@@ -24,6 +24,7 @@ class Journal:
     frames: int = 0  # that could be decoded, whether they were handed out or not
     dropped: int = 0  # of a live source: newer ones came before anyone had asked for them
     corrupt: int = 0  # packets and pictures that could not be decoded and were skipped
+    damaged: int = 0  # pictures of which a part was lost; they are not skipped: the decoder made it up
     reconnects: int = 0
     gaps: list[tuple[float, float]] = field(default_factory=list)  # from when to when a live source was lost, seconds
     missing: float = 0.0  # seconds that a file is shorter than it says: the end of it was cut off

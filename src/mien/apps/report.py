@@ -1,0 +1,74 @@
+"""What the terminal says of a stream: how far it is read, who was seen, what went wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mien.apps.terminal import counted, print_table
+from mien.media.footage import Journal
+from mien.media.summary import Summary
+from mien.see.face import Frame
+
+
+class Bar:
+    """How far a file is read, how fast, and the time left; only on a terminal, and where the length is known."""
+
+    def __init__(self, duration: float | None) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.fields[rate]} frames/s"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=console, transient=True, disable=not (duration and console.is_terminal))
+        self.task = self.bar.add_task("reading", total=duration, rate="–")
+        self.frames = 0
+
+    def __enter__(self) -> Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def write(self, frame: Frame) -> None:
+        """Move on by one frame."""
+        if self.bar.disable:
+            return
+        self.frames += 1
+        elapsed = self.bar.tasks[0].elapsed or 0.0
+        self.bar.update(self.task, completed=frame.time, rate=f"{self.frames / elapsed:.0f}" if elapsed else "–")
+
+
+def print_summary(summary: Summary, dropped: int) -> None:
+    """Print a table of the people, seconds in view and share of each emotion, and a line under it."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    for column in ("person", "in view", "emotions"):
+        table.add_column(column)
+    for person, presence in sorted(summary.people.items(), key=lambda item: item[0] or 0):
+        shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
+        table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
+    if summary.people:
+        print_table(table)
+    people = sum(person is not None for person in summary.people)
+    frames = counted(summary.frames, "frame")
+    if dropped:
+        frames += f" ({dropped} older ones were dropped to keep up)"
+    faces = sum(presence.emotions.total() for presence in summary.people.values())
+    who = f"{people} {'person' if people == 1 else 'people'}, " if people else ""
+    print(f"{frames}, {who}{counted(faces, 'face')}" if faces else f"{frames}, no face found")
+
+
+def troubles(journal: Journal) -> Sequence[str]:
+    """Return a line for each kind of thing that went wrong while a source was read."""
+    lost = sum(back - gone for gone, back in journal.gaps)
+    away = "" if journal.reconnects >= len(journal.gaps) else ", and was not back at the end"
+    missing = round(journal.missing)
+    lines = {
+        f"{counted(journal.corrupt, 'corrupt packet')} skipped": journal.corrupt,
+        f"{counted(journal.damaged, 'damaged picture')}, with parts that the decoder made up": journal.damaged,
+        f"the source was lost {counted(len(journal.gaps), 'time')}, for {lost:.1f} seconds{away}": journal.gaps,
+        f"the file ends {counted(missing, 'second')} before the length that it states": journal.missing > 1,
+    }
+    return [line for line, happened in lines.items() if happened]
