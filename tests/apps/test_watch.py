@@ -430,6 +430,14 @@ def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, 
     assert len(table(tmp_path / "out.csv")) == 5
 
 
+def test_the_documents_script_names_itself_and_its_option_in_its_help() -> None:
+    command = [sys.executable, "real_time_emotion_detection.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT / "scripts", capture_output=True, text=True, check=True)
+    first = done.stdout.strip().splitlines()[0]
+    assert "real_time_emotion_detection.py" in first and "--source" in first
+    assert "--no-window" in done.stdout
+
+
 def test_a_video_that_read_was_stopped_in_goes_on_with_watch(film: Film, tmp_path: Path) -> None:
     source = film("long.mp4", (320, 240), frames=400, options={"preset": "ultrafast"})
     table_of_rows, part = tmp_path / "a.csv", tmp_path / "a.csv.part"
@@ -456,9 +464,10 @@ def test_an_output_that_fails_takes_no_other_with_it(
         return brightest(frame)
 
     monkeypatch.setattr(Options, "open_pipeline", lambda _: Pipeline(detect, by_colour, Tracker()))
-    outputs = ("--csv", tmp_path / "a.csv", "--counts", place / "c.csv", "--video-out", tmp_path / "a.mp4")
-    assert run("watch", film(), "--no-window", *outputs) == 2
-    assert "c.csv" in only_line(capsys.readouterr().err)
+    whole = ("--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4")
+    assert run("watch", film(), "--no-window", *whole, "--counts", place / "c.csv", "--json", place / "a.json") == 2
+    line = only_line(capsys.readouterr().err)
+    assert "c.csv" in line and "a.json" in line
     assert len(table(tmp_path / "a.csv")) == 20
     assert len(list(open_source(tmp_path / "a.mp4"))) == 20
 

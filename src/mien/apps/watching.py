@@ -180,7 +180,7 @@ class Run:
             stopped = stopped or ended()  # also before there was a frame
         if self.checkpoints and not stopped and not problems:
             self.checkpoints.remove()
-        return problems[0] if problems else None
+        return together(problems)
 
     def _sinks(self, sizes: dict[str, int]) -> Iterator[Sink]:
         """Yield the sinks for what is asked for."""
@@ -258,6 +258,15 @@ def apart(sink: Sink, problems: list[Exception]) -> Iterator[None]:
         sink.__exit__(None, None, None)
     except Exception as error:  # raised when all are closed
         problems.append(error)
+
+
+def together(problems: list[Exception]) -> Exception | None:
+    """Return one error that says what all of them do; what is a bug, and no error of ours, goes before."""
+    ours = [problem for problem in problems if isinstance(problem, MienError)]
+    bugs = [problem for problem in problems if not isinstance(problem, (MienError, BrokenPipeError))]
+    if bugs or not ours:
+        return next(iter(bugs or problems), None)
+    return ours[0] if len(ours) == 1 else MienError("; ".join(dict.fromkeys(map(str, ours))))
 
 
 class Shown:
