@@ -12,7 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -23,13 +23,14 @@ import numpy as np
 import pytest
 
 import mien
-from mien.apps import checkpoint
+from mien.apps import checkpoint, watching
 from mien.apps.cli import main
-from mien.apps.report import troubles
+from mien.apps.report import silence, troubles
 from mien.apps.stopping import Stop
 from mien.apps.watching import Options, Outputs, Run, watch_source
 from mien.errors import MienError, OutputError, SourceError
-from mien.media.footage import Journal
+from mien.media.footage import Journal, Shot
+from mien.media.live import Live
 from mien.media.video import open_source
 from mien.see.face import Face, Frame, Reading
 from mien.see.pipeline import Pipeline
@@ -38,6 +39,8 @@ from mien.see.track import Tracker
 Film = Callable[..., Path]
 
 ROOT = Path(__file__).parents[2]
+
+WAITED = "lost: waiting until it is back"
 
 
 def run(*arguments: object) -> int:
@@ -420,6 +423,42 @@ def test_what_went_wrong_on_the_way_is_told() -> None:
         "1 damaged picture, with parts that the decoder made up",
         "the source was lost 1 time, for 1.0 seconds",
     ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_live_source_that_is_lost_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    connections, notices = count(), [""]
+
+    def connect(_: Journal) -> Generator[Shot]:
+        """A camera that is switched off and on, each time when the window has shown that it is on or off."""
+        number = next(connections)
+        while number and notices[-1] == "":
+            time.sleep(0.01)
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        yield Shot(None, lambda: np.zeros((48, 64, 3), np.uint8))
+        while notices[-1] != "":
+            time.sleep(0.01)
+
+    def opened(*_: object, stop: Callable[[], bool], **__: object) -> Live:
+        def noting() -> bool:
+            notices.append(silence(source))
+            return stop()
+
+        source = Live("camera", connect, pauses=(0.05, 0.05), stop=noting)
+        return source
+
+    monkeypatch.setattr(watching, "open_source", opened)
+    assert watch_source("camera", Outputs(csv=tmp_path / "a.csv", window=True), Options()) == 143
+    said = capsys.readouterr().err.splitlines()
+    assert said[:3] == [f"mien: the source is {state}" for state in (WAITED, "back", WAITED)]
+    assert len(said) == 4 and "lost 2 times" in said[3] and said[3].endswith("and was not back at the end")
+    assert "no picture for 0 s" in notices
 
 
 def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, tmp_path: Path) -> None:

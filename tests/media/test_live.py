@@ -179,6 +179,33 @@ def test_a_lost_stream_is_reconnected_and_the_gap_is_noted(serving: Serving) -> 
     assert max(np.diff(times)) == pytest.approx(back - lost, abs=0.1)
 
 
+def test_a_gap_that_is_still_open_at_the_end_is_noted(serving: Serving) -> None:
+    with serving(Mjpeg(length=5)) as server:
+        source = Live(server.url, stream(server.url, server.url, 5), pauses=(0.3, 0.3), patience=0.4)
+        assert (source.lost, source.silence) == (False, 0.0)
+        walk = iter(source)
+        next(walk)
+        assert not source.lost
+        server.length = 0
+        with pytest.raises(SourceError, match="did not come back"):
+            list(walk)
+        assert source.journal.reconnects == 0
+        [(lost, over)] = source.journal.gaps
+        assert 0.3 < over - lost < 3
+
+        server.length = 5
+        asked = threading.Event()
+        source = Live(server.url, stream(server.url, server.url, 5), pauses=(5, 5), stop=asked.is_set)
+        walk = iter(source)
+        next(walk)
+        assert gone(lambda: not source.lost)
+        time.sleep(0.3)
+        assert source.lost and source.silence > 0.3
+        asked.set()
+        assert list(walk) == []
+        assert (source.journal.reconnects, len(source.journal.gaps)) == (0, 1)
+
+
 def test_a_server_that_stops_and_comes_back_is_found_again(serving: Serving) -> None:
     with serving(Mjpeg(length=10)) as server:
         port = server.server_port

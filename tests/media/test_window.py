@@ -138,6 +138,17 @@ def test_what_cannot_be_written_is_said_in_the_window_which_goes_on(window: Wind
     assert (shown()[225:, 200:] != 90).any()  # a line across the window
 
 
+def test_a_notice_takes_the_place_of_the_rate_while_there_is_one(window: Window) -> None:
+    window.write(FRAME, [])
+    usual = shown()
+    window.notice = lambda: "no picture for 12 s"
+    window.poll()  # no frame comes
+    assert (shown()[225:, 80:130] != usual[225:, 80:130]).any()
+    window.notice = lambda: ""
+    window.poll()
+    assert np.array_equal(shown(), usual)
+
+
 def test_a_recording_whose_disk_is_full_ends_with_a_message(window: Window, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -9,10 +9,36 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mien.apps.terminal import counted, print_table
-from mien.media.footage import Journal
+from mien.apps.terminal import counted, print_table, say
+from mien.media.footage import Journal, Source
+from mien.media.live import Live
 from mien.media.summary import Summary
 from mien.see.face import Frame
+
+SILENT = 2.0
+"""Seconds without a picture from which on the window says so."""
+
+
+def silence(source: Source) -> str:
+    """Say for how long a live source has given no picture; nothing while it gives some."""
+    if isinstance(source, Live) and (source.lost or source.silence >= SILENT):
+        return f"no picture for {source.silence:.0f} s"
+    return ""
+
+
+class Loss:
+    """Says on the terminal that a live source is lost, and that it is back."""
+
+    def __init__(self) -> None:
+        self.source: Source | None = None
+        self.told = False
+
+    def look(self) -> None:
+        """Say what is new since the last look."""
+        if not isinstance(self.source, Live) or self.source.lost == self.told:
+            return
+        self.told = self.source.lost
+        say("the source is lost: waiting until it is back" if self.told else "the source is back")
 
 
 class Bar:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mien.apps.checkpoint import Checkpoints, checkpoint_of, fingerprint, same_place
-from mien.apps.report import Bar, print_summary, troubles
+from mien.apps.report import Bar, Loss, print_summary, silence, troubles
 from mien.apps.stopping import Stop
 from mien.apps.terminal import counted, printable, say
 from mien.errors import MienError, OutputError
@@ -109,10 +110,16 @@ def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
     with Stop() as stop, ExitStack() as stack:
         title = f"Mien: {printable(str(source))}"
         window = stack.enter_context(Window(title, stop=stop)) if outputs.window else None
-        ended = (lambda: stop() or window.poll()) if window else stop
+        loss = Loss()
+
+        def ended() -> bool:
+            loss.look()
+            return stop() or (window is not None and window.poll())
+
         opened = open_source(source, every=options.every, fps=options.fps, timeout=options.timeout, stop=ended)
+        loss.source = opened
         if window:
-            window.paced = not opened.live
+            window.paced, window.notice = not opened.live, partial(silence, opened)
         run = Run(opened, outputs, options, window)
         problem = run.through(options.open_pipeline(), ended)
         run.report()

@@ -50,10 +50,21 @@ class Live:
         self.name, self.connect, self.sampling = name, connect, sampling or Sampling()
         self.patience, self.pauses, self.stop = patience, pauses, stop
         self.journal = Journal()
+        self._newest = Newest(self.journal)
+
+    @property
+    def lost(self) -> bool:
+        """Is there no connection, after there was one?"""
+        return self._newest.lost
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last picture came, whether it was taken or not; 0 before the first."""
+        return 0.0 if self._newest.seen is None else self._newest.now - self._newest.seen
 
     def __iter__(self) -> Generator[Frame]:
         self.journal = Journal()
-        newest = Newest(self.journal)
+        newest = self._newest = Newest(self.journal)
         thread = Thread(target=self._read, args=(newest,), name=f"mien {self.name}", daemon=True)
         thread.start()
         try:
@@ -68,6 +79,8 @@ class Live:
         finally:
             newest.close()
             thread.join(1)  # one that waits for a silent stream frees everything when FFmpeg's time limit is up
+            if newest.lost:
+                newest.note_gap()
 
     def _read(self, newest: Newest) -> None:
         """Put every picture there, over all connections, until nobody takes them any more."""
@@ -77,40 +90,38 @@ class Live:
             newest.fail(error)
 
     def _connections(self, newest: Newest) -> None:
-        takes, began, pause = self.sampling.start(), monotonic(), self.pauses[0]
-        time, seen = 0.0, None  # of the last picture: its own time, and when it came; seconds since the beginning
+        takes, pause, time = self.sampling.start(), self.pauses[0], 0.0  # seconds, of the last picture
         while not newest.closed:
             zero: float | None = None  # when the connection's own clock stood at 0
             try:
                 with closing(self.connect(self.journal)) as connection:
                     for shot in connection:
-                        now = monotonic() - began
+                        now = newest.now
+                        if newest.closed:
+                            return
                         if zero is None:
                             zero = now - (shot.stamp or 0.0)
-                            self._note_gap(seen, now)
-                        seen, pause = now, self.pauses[0]
+                            if newest.lost:
+                                newest.note_gap()
+                                self.journal.reconnects += 1
+                            newest.lost = False
+                        newest.seen, pause = now, self.pauses[0]
                         if shot.stamp is not None and zero + shot.stamp < time:  # the clock began anew
                             zero = now - shot.stamp
                         time = max(time, now if shot.stamp is None else zero + shot.stamp)
                         if takes(self.journal.frames, time):
                             newest.put((self.journal.frames, time, shot))
                         self.journal.frames += 1
-                        if newest.closed:
-                            return
             except SourceError:
-                if seen is None:
+                if newest.seen is None:
                     raise
-            if seen is None:
+            if newest.seen is None:
                 raise SourceError(f"{self.name} gives no picture: is another program using it?")
-            if monotonic() - began - seen > self.patience:
+            newest.lost = True
+            if newest.now - newest.seen > self.patience:
                 raise SourceError(f"{self.name} was lost and did not come back within {self.patience:g} seconds")
             newest.wait(pause)
             pause = min(2 * pause, self.pauses[1])
-
-    def _note_gap(self, seen: float | None, now: float) -> None:
-        if seen is not None:
-            self.journal.reconnects += 1
-            self.journal.gaps.append((round(seen, 3), round(now, 3)))
 
 
 Taken = tuple[int, float, Shot]  # the number of a picture, its time in seconds, and itself
@@ -121,10 +132,22 @@ class Newest:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.closed = False
+        self.closed = self.lost = False
+        self.seen: float | None = None  # when the last picture came, in seconds since the beginning
+        self._began = monotonic()
         self._picture: Taken | None = None
         self._error: BaseException | None = None
         self._change = Condition()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return monotonic() - self._began
+
+    def note_gap(self) -> None:
+        """Note that the source was lost from the last picture until now."""
+        if self.seen is not None:
+            self.journal.gaps.append((round(self.seen, 3), round(self.now, 3)))
 
     def put(self, picture: Taken) -> None:
         """Leave a picture; the one that is still there is dropped and counted."""

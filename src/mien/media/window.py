@@ -40,7 +40,8 @@ class Window:
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
     `closed` is true. Snapshots and recordings go into `folder`; where they
-    cannot, the window says so and goes on. `stop` is asked while it waits, and ends that by True.
+    cannot, the window says so and goes on. `notice` is what there is to say in place of the rate, where it is anything.
+    `stop` is asked while it waits, and ends that by True.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class Window:
         *,
         paced: bool = False,
         folder: Path = Path(),
+        notice: Callable[[], str] = lambda: "",
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.title, self.paced, self.folder, self.stop = title, paced, folder, stop
+        self.title, self.paced, self.folder, self.notice, self.stop = title, paced, folder, notice, stop
         self.closed = self.paused = False
         self.rate = Rate()
         self._recording: Recording | None = None
         self._message, self._message_until = "", 0.0
+        self._notice = ""
         self._late = 0.0  # the clock when the source's time was 0
         self._shown: tuple[Frame, Sequence[Reading]] | None = None
         check_display()
@@ -108,6 +111,8 @@ class Window:
                 self._draw()
             elif event.type == pygame.VIDEORESIZE:
                 self._draw()
+        if self.notice() != self._notice:
+            self._draw()
         return self.closed
 
     @contextmanager
@@ -202,7 +207,8 @@ class Window:
         return pygame.display.set_mode((max(1, int(width * scale)), max(1, int(height * scale))), pygame.RESIZABLE)
 
     def _status(self) -> str:
-        parts = [f"{self.rate.value:.0f} frames/s"]
+        self._notice = self.notice()
+        parts = [self._notice or f"{self.rate.value:.0f} frames/s"]
         parts += ["paused"] * self.paused + ["recording"] * bool(self._recording)
         return " · ".join(parts + [self._message] * (time.monotonic() < self._message_until))
 
