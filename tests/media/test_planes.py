@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +75,14 @@ def test_a_frame_of_a_video_becomes_rgb_bytes_once_and_when_they_are_asked_for(f
     assert frame.image is frame.image
     assert len(made) == 1
     assert frame.image.shape == (*frame.picture.size, 3)
+
+
+def test_a_frame_of_a_video_can_be_copied_and_pickled(film: Callable[..., Path]) -> None:
+    for frame in open_source(film(frames=2)):
+        for same in (copy.deepcopy(frame), pickle.loads(pickle.dumps(frame))):
+            assert (same.name, same.index, same.time) == (frame.name, frame.index, frame.time)
+            assert np.array_equal(same.image, frame.image)
+            assert same.image is not frame.image
 
 
 def test_the_decoders_own_memory_is_not_written_to() -> None:

@@ -36,6 +36,10 @@ class Frame:
         self.picture = picture_of(image)
         self.name, self.index, self.time = name, index, time
 
+    def __reduce__(self) -> tuple[type[Frame], tuple[Image, str, int, float]]:
+        """Copy and pickle it with its RGB bytes: a decoder's planes cannot be."""
+        return Frame, (self.image, self.name, self.index, self.time)
+
     @property
     def image(self) -> Image:
         """RGB bytes, (height, width, 3)."""
