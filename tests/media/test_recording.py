@@ -7,9 +7,11 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from socket import create_server
 
 import av
 import numpy as np
@@ -312,3 +314,14 @@ def test_a_missing_extra_names_the_command_that_installs_it(package: str, sink: 
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
     assert f"pip install 'mien[{extra}]'" in done.stdout
+
+
+def test_sound_that_does_not_come_is_left_out(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
+        with Recording(tmp_path / "out.mp4", url, timeout=0.5) as recording:
+            for number in range(5):
+                recording.write(Frame(picture(), "film", number, number / 25), [])
+    assert time.monotonic() - began < 3
+    assert len(list(open_source(tmp_path / "out.mp4"))) == 5

@@ -139,7 +139,7 @@ class Run:
     """One stream on its way through the pipeline into its outputs."""
 
     def __init__(self, source: Source, outputs: Outputs, options: Options, window: Window | None) -> None:
-        self.source, self.outputs, self.window = source, outputs, window
+        self.source, self.outputs, self.options, self.window = source, outputs, options, window
         self.counts = Counts(outputs.counts) if outputs.counts else None
         self.summary = Summary()
         self.tables: dict[Path, GrowingRows] = {}
@@ -201,7 +201,8 @@ class Run:
         if self.counts:
             yield self.counts
         if outputs.video:
-            yield Recording(outputs.video, self.source.address if isinstance(self.source, VideoFile) else None)
+            sound = self.source.address if isinstance(self.source, VideoFile) else None
+            yield Recording(outputs.video, sound, self.options.timeout)
         if outputs.plot:
             yield Timeline(outputs.plot)
         yield self.summary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -44,14 +44,14 @@ class Recording:
 
     The file is written in fragments beside its place, and each of them is playable by itself: whatever ends the
     recording, what is there is whole. All frames get the size of the first, made even; `sound` is the address of the
-    file whose sound goes along. Raises OutputError.
+    file whose sound goes along, `timeout` the seconds that it may be silent. Raises OutputError.
     """
 
-    def __init__(self, path: Path, sound: str | None = None) -> None:
+    def __init__(self, path: Path, sound: str | None = None, timeout: float | None = None) -> None:
         if path.suffix.lower() not in FORMATS:
             raise OutputError(f"cannot write {path}: use a name that ends in {', '.join(FORMATS)}")
         check_growing(path)
-        self.path, self.part, self.sound_of = path, part_of(path), sound
+        self.path, self.part, self.sound_of, self.timeout = path, part_of(path), sound, timeout
         self._opened = ExitStack()
         self._container: OutputContainer | None = None
         self._stamp = -1  # of the last frame, by the clock
@@ -99,7 +99,7 @@ class Recording:
         container = av.open(str(self.part), "w", format=kind, options=options)
         self._opened.enter_context(container)
         self._video = _add_video(container, width + width % 2, height + height % 2)
-        self._sound = Sound(self.sound_of, container, self._opened) if self.sound_of else None
+        self._sound = Sound(self.sound_of, container, self._opened, self.timeout) if self.sound_of else None
         self._container = container
         return container
 
@@ -107,17 +107,24 @@ class Recording:
 class Sound:
     """The sound of a file, added to a recording up to the time that the pictures have reached.
 
-    AAC is copied as it is, anything else encoded anew; a file without sound adds none, and damaged sound is left out.
+    AAC is copied as it is, anything else encoded anew; a file without sound adds none. Sound that is damaged, or
+    does not come within `timeout` seconds, is left out.
     """
 
-    def __init__(self, address: str, container: OutputContainer, opened: ExitStack) -> None:
+    def __init__(
+        self, address: str, container: OutputContainer, opened: ExitStack, timeout: float | None = None
+    ) -> None:
         import av
 
         self.container = container
-        self.input: InputContainer = opened.enter_context(av.open(address))
+        self.packets: Iterator[Any] = iter(())
+        self.source = self.next = None
+        try:
+            self.input: InputContainer = opened.enter_context(av.open(address, timeout=timeout))
+        except av.FFmpegError:
+            return
         self.source = next(iter(self.input.streams.audio), None)
         self.zero = _start_of_pictures(self.input)
-        self.packets: Iterator[Any] = iter(())
         if self.source is not None and self.source.codec_context is not None:
             self.copied = self.source.codec_context.name == "aac" and bool(self.source.codec_context.extradata)
             self.stream = self._add_stream(self.source)
@@ -148,7 +155,7 @@ class Sound:
         import av
 
         last = -1  # what begins anew, as where two recordings were joined, is left out
-        for packet in self.input.demux(source):
+        for packet in _until_silent(self.input.demux(source)):
             try:
                 parts = [packet] if self.copied else packet.decode()
             except av.FFmpegError:
@@ -187,6 +194,14 @@ def _add_video(container: OutputContainer, width: int, height: int) -> VideoStre
     context.max_b_frames = 0  # they would delay the pictures against the sound: fragments have no list to correct it
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
     return stream
+
+
+def _until_silent(packets: Iterator[Any]) -> Iterator[Any]:
+    """Yield packets to the end, or until none comes any more."""
+    import av
+
+    with suppress(av.FFmpegError):
+        yield from packets
 
 
 def _start_of_pictures(container: InputContainer) -> Fraction:
