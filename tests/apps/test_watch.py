@@ -350,6 +350,13 @@ def test_a_run_whose_disk_was_full_at_once_goes_on_when_there_is_room(film: Film
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert 0 < len(table(tmp_path / "a.csv")) < 120
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot write"):
+            watch_source(source, Outputs(csv=tmp_path / "b.csv"), Options())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert listing(tmp_path) == ["a.csv", "a.csv.checkpoint", "film.mp4"]
     assert watch_source(source, replace(outputs, resume=True), Options()) == 0
     assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(120))
 

@@ -45,7 +45,11 @@ class GrowingRows:
     def __enter__(self) -> Self:
         self._file = _Standard() if self.path == STANDARD_OUTPUT else _Part(self.path, self.begin_at or 0)
         if self.begin_at is None:
-            self._file.append(self.head)
+            try:
+                self._file.append(self.head)
+            except BaseException:
+                self._file.close(keep=False)
+                raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
