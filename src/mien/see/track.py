@@ -18,8 +18,14 @@ SIDE = 16  # pixels of the thumbnail that stands for how a face looks
 REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
 REACH_A_SECOND = 4.0
 LOST = 0.3  # seconds unseen after which how a face looks must speak for it as well as where it is
-ALIKE = 0.35  # correlation of two thumbnails of one person, at least
+ALIKE = 0.35  # correlation from which on a face looks like a person who was lost
+UNLIKE = 0.2  # and under which it does not look like a person at all, and has to be where that one was:
+NEAR = 0.3  # face sides
+WHOLE = 0.9  # of a face must lie in the frame, and apart from the others, for its look to be remembered
+SURE = 0.98  # confidence that a look to be remembered has, at least: faces behind something have less
+LOOK_TIME = 1.0  # seconds over which looks are averaged
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
+LIMIT, IMPOSSIBLE = 1.6, 9.0  # what differs by more is not assigned
 
 
 @dataclass(slots=True)
@@ -29,7 +35,8 @@ class _Person:
     number: int
     seen: float
     box: Floats
-    look: Floats  # the thumbnail, (SIDE * SIDE,), of mean 0 and length 1
+    look: Floats  # the mean of the clear thumbnails, (SIDE * SIDE,), of mean 0 and length 1
+    clear: bool  # False while none has been: the look is the mean of all thumbnails then
     scores: Floats
     held: int  # the emotion that is shown
     velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
@@ -44,8 +51,10 @@ class Tracker:
 
     Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
     (Jonker & Volgenant 1987). Who was in the frame before, or is out of sight for at most `memory` seconds, keeps the
-    number. Scores follow with the time constant `smoothing` in seconds, whatever the frame rate; another emotion is
-    shown once it leads by `margin`. Raises MissingExtra without the package `lap`.
+    number. A face that is cut off, half hidden or unsure and belongs to nobody here, while somebody is out of sight,
+    may be that one's: it is left out until it shows more, as SORT waits for new tracks (Bewley et al. 2016). Scores
+    follow with the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it
+    leads by `margin`. Raises MissingExtra without the package `lap`.
     """
 
     def __init__(self, *, memory: float = 4.0, smoothing: float = 0.25, margin: float = 0.08) -> None:
@@ -57,59 +66,109 @@ class Tracker:
         self._before = 0.0  # the time of the frame before
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
-        """The readings with `person` set, and scores and emotion smoothed over time, in their order."""
+        """The readings with `person` set, and scores and emotion smoothed over time, in their order.
+
+        Without those of faces that nobody can be told by yet.
+        """
         oldest = min(frame.time - self.memory, self._before)  # frames may be further apart than the memory reaches
         self._people, self._before = [person for person in self._people if person.seen >= oldest], frame.time
-        looks = [_look(frame.picture, reading.face) for reading in readings]
-        owners = self._assign(frame.time, [reading.face for reading in readings], looks)
+        faces = [reading.face for reading in readings]
+        looks, clear = [_look(frame.picture, face) for face in faces], _clear(frame.picture, faces)
+        owners = self._assign(frame.time, faces, looks, clear)
+        here = {owner.number for owner in owners if owner}
+        missing = any(p.number not in here and frame.time - p.seen <= self.memory for p in self._people)
         return [
-            self._follow(owner, reading, look, frame.time) if owner else self._meet(reading, look, frame.time)
-            for owner, reading, look in zip(owners, readings, looks, strict=True)
+            self._follow(owner, reading, look, whole, frame.time)
+            if owner
+            else self._meet(reading, look, whole, frame.time)
+            for owner, reading, look, whole in zip(owners, readings, looks, clear.tolist(), strict=True)
+            if owner or whole or not missing
         ]
 
-    def _assign(self, time: float, faces: Sequence[Face], looks: Sequence[Floats]) -> list[_Person | None]:
+    def _assign(
+        self, time: float, faces: Sequence[Face], looks: Sequence[Floats], clear: NDArray[np.bool_]
+    ) -> list[_Person | None]:
         """The person that each face belongs to, None for a new one."""
         if not (self._people and faces):
             return [None] * len(faces)
         import lap  # only video needs it
 
-        costs = _differences(self._people, np.stack([face.box for face in faces]), np.stack(looks), time)
-        _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=1.0)
+        costs = _differences(self._people, np.stack([face.box for face in faces]), np.stack(looks), clear, time)
+        _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=LIMIT)
         return [self._people[column] if column >= 0 else None for column in columns]
 
-    def _follow(self, person: _Person, reading: Reading, look: Floats, time: float) -> Reading:
+    def _follow(self, person: _Person, reading: Reading, look: Floats, clear: bool, time: float) -> Reading:
         passed = max(time - person.seen, 1e-6)
         moved = (_centres(reading.face.box) - _centres(person.box)) / passed
         person.velocity += (moved - person.velocity) * _weight(passed, VELOCITY_TIME)
         person.scores = person.scores + (reading.scores - person.scores) * _weight(passed, self.smoothing)
-        person.seen, person.box, person.look = time, reading.face.box, look
+        person.seen, person.box = time, reading.face.box
+        if clear == person.clear:
+            person.look = _unit(person.look + (look - person.look) * _weight(passed, LOOK_TIME))
+        elif clear:
+            person.look, person.clear = look, True
         leader = int(person.scores.argmax())
         if person.scores[leader] - person.scores[person.held] >= self.margin:
             person.held = leader
         return replace(reading, scores=person.scores, person=person.number, held=person.held)
 
-    def _meet(self, reading: Reading, look: Floats, time: float) -> Reading:
+    def _meet(self, reading: Reading, look: Floats, clear: bool, time: float) -> Reading:
         self._count += 1
         held = int(reading.scores.argmax())
-        self._people.append(_Person(self._count, time, reading.face.box, look, reading.scores, held))
+        self._people.append(_Person(self._count, time, reading.face.box, look, clear, reading.scores, held))
         return replace(reading, person=self._count, held=held)
 
 
-def _differences(people: Sequence[_Person], boxes: Floats, looks: Floats, time: float) -> NDArray[np.float64]:
-    """How little each of n faces is each of m people's: (n, m), in [0, 1], more than 1 where it cannot be.
+def _differences(
+    people: Sequence[_Person], boxes: Floats, looks: Floats, clear: NDArray[np.bool_], time: float
+) -> NDArray[np.float64]:
+    """How little each of n faces is each of m people's: (n, m), in [0, LIMIT), IMPOSSIBLE where it cannot be.
 
-    The faces have the boxes (n, 4) and the thumbnails `looks` (n, SIDE * SIDE).
+    The faces have the boxes (n, 4) and the thumbnails `looks` (n, SIDE * SIDE), which are `clear` (n,) or not.
     """
     unseen = np.array([time - person.seen for person in people])
-    expected = np.stack([person.expected(time) for person in people])
-    sides, expected_sides = _sides(boxes)[:, None], _sides(expected)
-    reach = np.maximum(sides, expected_sides) * (REACH + REACH_A_SECOND * unseen)
-    between = _centres(boxes)[:, None] - _centres(expected)
-    away = np.hypot(between[..., 0], between[..., 1]) / reach
-    size = np.abs(np.log(sides / expected_sides))
     alike = looks @ np.stack([person.look for person in people]).T
-    impossible = (away > 1) | (size > 1) | ((unseen > LOST) & (alike < ALIKE))
-    return np.where(impossible, 2.0, 0.5 * away + 0.2 * size + 0.3 * (1 - alike) / 2)
+    away, size = _apart(boxes, np.stack([person.expected(time) for person in people]))
+    most, lost, unlike = alike.max(1, keepdims=True), unseen > LOST, alike < UNLIKE
+    reach = REACH + REACH_A_SECOND * unseen
+    known = (alike >= ALIKE) & (alike == most)
+    # Somebody was here a moment ago, but who is here now looks like another: boxes slide from face to face.
+    stranger = clear[:, None] & unlike & (most >= ALIKE)
+    moved = away > np.where(unlike & ~lost, NEAR, reach)
+    impossible = moved | (size > 1) | (lost & ~known) | stranger
+    waited = np.minimum(unseen / LOST, 1)  # of two who may be here, the one seen last is
+    return np.where(impossible, IMPOSSIBLE, 0.5 * away / reach + 0.2 * size + 0.15 * (1 - alike) + 0.3 * waited)
+
+
+def _apart(boxes: Floats, expected: Floats) -> tuple[Floats, Floats]:
+    """How far boxes (n, 4) are from others (m, 4), in sides, and the logarithm of their sizes' ratio: (n, m) each."""
+    sides, expected_sides = _sides(boxes)[:, None], _sides(expected)
+    between = _centres(boxes)[:, None] - _centres(expected)
+    away: Floats = np.hypot(between[..., 0], between[..., 1]) / np.maximum(sides, expected_sides)
+    return away, np.abs(np.log(sides / expected_sides))
+
+
+def _clear(picture: Picture, faces: Sequence[Face]) -> NDArray[np.bool_]:
+    """Whether each face is surely one, in the frame as a whole, and neither before nor behind another: (n,).
+
+    Only then does its thumbnail show how the person looks, who is known again by it.
+    """
+    if not faces:
+        return np.zeros(0, bool)
+    boxes = np.stack([face.box for face in faces])
+    frame = np.array([[0, 0, *picture.size[::-1]]], np.float32)
+    areas = _shared(boxes, boxes)
+    own = areas.diagonal()
+    hidden = areas.sum(1) - _shared(boxes, frame)[:, 0]  # by others or by the frame's border
+    clear: NDArray[np.bool_] = (hidden <= (1 - WHOLE) * own) & np.array([face.confidence >= SURE for face in faces])
+    return clear
+
+
+def _shared(a: Floats, b: Floats) -> Floats:
+    """The area that every box of `a` (n, 4) shares with every one of `b` (m, 4): (n, m)."""
+    corners = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
+    area: Floats = corners.clip(0).prod(-1)
+    return area
 
 
 def _look(picture: Picture, face: Face) -> Floats:
@@ -122,8 +181,12 @@ def _look(picture: Picture, face: Face) -> Floats:
         gray = halved(gray)
     small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     values = small.astype(np.float32).ravel()
-    values -= values.mean()
-    return values / max(float(np.linalg.norm(values)), 1e-6)
+    return _unit(values - values.mean())
+
+
+def _unit(look: Floats) -> Floats:
+    """The look with length 1."""
+    return look / np.float32(max(float(np.linalg.norm(look)), 1e-6))
 
 
 def _weight(passed: float, constant: float) -> np.float32:
