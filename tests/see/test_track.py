@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -88,6 +89,35 @@ def test_three_people_who_cross_leave_and_come_back_keep_their_numbers() -> None
     switches = sum(a != b for seen in numbers.values() for a, b in pairwise(seen))
     assert all(numbers.values())
     assert switches <= 1
+
+
+def unsure(frame_and_readings: tuple[Frame, list[Reading]]) -> tuple[Frame, list[Reading]]:
+    """The same, with faces of which little is seen."""
+    frame, readings = frame_and_readings
+    return frame, [replace(reading, face=replace(reading.face, confidence=0.9)) for reading in readings]
+
+
+def test_a_face_at_the_border_that_may_be_anybodys_is_left_out_while_somebody_is_out_of_sight() -> None:
+    tracker = Tracker()
+    tracker(*scene([(100, 100), None], 0))
+    assert tracker(*unsure(scene([None, (578, 100)], 1.0))) == []
+    assert tracker(*scene([None, (560, 100)], 1.1))[0].person == 2
+
+
+def test_a_face_that_is_unsure_has_a_number_where_nobody_is_out_of_sight() -> None:
+    tracker = Tracker(memory=4)
+    assert tracker(*unsure(scene([(100, 100), None], 0)))[0].person == 1
+    assert tracker(*unsure(scene([None, (578, 100)], 5.0)))[0].person == 2
+
+
+def test_who_was_half_hidden_before_leaving_is_known_again() -> None:
+    tracker = Tracker()
+    for n in range(30):
+        tracker(*scene([(100, 100)], n / 30))
+    for n in range(3):  # a face of other looks in the same place
+        frame, readings = unsure(scene([None, (100, 100)], 1 + n / 30))
+        assert tracker(frame, readings)[0].person == 1
+    assert tracker(*scene([(200, 100)], 2.5))[0].person == 1
 
 
 @pytest.mark.parametrize("rate", [5, 30, 120])

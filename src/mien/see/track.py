@@ -19,13 +19,17 @@ REACH = 1.0  # face sides that a face may be away from where it was expected, an
 REACH_A_SECOND = 4.0
 LOST = 0.3  # seconds unseen after which how a face looks must speak for it as well as where it is
 ALIKE = 0.35  # correlation from which on a face looks like a person who was lost
-UNLIKE = 0.2  # and under which it does not look like a person at all, and has to be where that one was:
-NEAR = 0.3  # face sides
+SAME = 0.6  # and from which on it hardly is another's
+UNLIKE = 0.2  # under which it looks like somebody else, and has to be where the person was:
+NEAR = 0.2  # within so many face sides, and for each second more:
+NEAR_A_SECOND = 2.0
 WHOLE = 0.9  # of a face must lie in the frame, and apart from the others, for its look to be remembered
 SURE = 0.98  # confidence that a look to be remembered has, at least: faces behind something have less
+BESIDE = 0.25  # face sides from another face or the border at which a face may be a part of one
+WAIT = 0.5  # seconds for which faces that do not show whose they are may be left out
 LOOK_TIME = 1.0  # seconds over which looks are averaged
 VELOCITY_TIME = 0.1  # seconds over which the velocity is averaged
-LIMIT, IMPOSSIBLE = 1.6, 9.0  # what differs by more is not assigned
+LIMIT, IMPOSSIBLE = 1.3, 9.0  # what differs by more is not assigned
 
 
 @dataclass(slots=True)
@@ -51,8 +55,8 @@ class Tracker:
 
     Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
     (Jonker & Volgenant 1987). Who was in the frame before, or is out of sight for at most `memory` seconds, keeps the
-    number. A face that is cut off, half hidden or unsure and belongs to nobody here, while somebody is out of sight,
-    may be that one's: it is left out until it shows more, as SORT waits for new tracks (Bewley et al. 2016). Scores
+    number. A face that may be cut off or half hidden and belongs to nobody here, while somebody is out of sight,
+    may be that one's: for up to half a second it is left out, as SORT waits for new tracks (Bewley et al. 2016). Scores
     follow with the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it
     leads by `margin`. Raises MissingExtra without the package `lap`.
     """
@@ -64,26 +68,39 @@ class Tracker:
         self._people: list[_Person] = []
         self._count = 0
         self._before = 0.0  # the time of the frame before
+        self._waiting: float | None = None  # the time of the first frame since which faces have been left out
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
         """The readings with `person` set, and scores and emotion smoothed over time, in their order.
 
-        Without those of faces that nobody can be told by yet.
+        Readings of faces that do not show yet whose they are, as said above, are left out.
         """
         oldest = min(frame.time - self.memory, self._before)  # frames may be further apart than the memory reaches
         self._people, self._before = [person for person in self._people if person.seen >= oldest], frame.time
         faces = [reading.face for reading in readings]
         looks, clear = [_look(frame.picture, face) for face in faces], _clear(frame.picture, faces)
         owners = self._assign(frame.time, faces, looks, clear)
-        here = {owner.number for owner in owners if owner}
-        missing = any(p.number not in here and frame.time - p.seen <= self.memory for p in self._people)
+        wait = self._wait(frame, faces, owners, clear)
         return [
             self._follow(owner, reading, look, whole, frame.time)
             if owner
             else self._meet(reading, look, whole, frame.time)
-            for owner, reading, look, whole in zip(owners, readings, looks, clear.tolist(), strict=True)
-            if owner or whole or not missing
+            for owner, reading, look, whole, later in zip(owners, readings, looks, clear.tolist(), wait, strict=True)
+            if not later
         ]
+
+    def _wait(
+        self, frame: Frame, faces: Sequence[Face], owners: Sequence[_Person | None], clear: NDArray[np.bool_]
+    ) -> list[bool]:
+        """Which faces are left out for now: parts of faces, of somebody new or of somebody who was out of sight."""
+        here = {owner.number for owner in owners if owner}
+        missing = any(p.number not in here and frame.time - p.seen <= self.memory for p in self._people)
+        partly = _hidden(frame.picture, faces, BESIDE) > 1 - WHOLE
+        wait = partly & ~clear & np.array([missing and owner is None for owner in owners], bool)
+        self._waiting = (frame.time if self._waiting is None else self._waiting) if wait.any() else None
+        if self._waiting is not None and not 0 <= frame.time - self._waiting < WAIT:
+            wait[:] = False
+        return [bool(later) for later in wait]
 
     def _assign(
         self, time: float, faces: Sequence[Face], looks: Sequence[Floats], clear: NDArray[np.bool_]
@@ -130,11 +147,11 @@ def _differences(
     alike = looks @ np.stack([person.look for person in people]).T
     away, size = _apart(boxes, np.stack([person.expected(time) for person in people]))
     most, lost, unlike = alike.max(1, keepdims=True), unseen > LOST, alike < UNLIKE
-    reach = REACH + REACH_A_SECOND * unseen
+    reach, near = REACH + REACH_A_SECOND * unseen, NEAR + NEAR_A_SECOND * unseen
     known = (alike >= ALIKE) & (alike == most)
     # Somebody was here a moment ago, but who is here now looks like another: boxes slide from face to face.
-    stranger = clear[:, None] & unlike & (most >= ALIKE)
-    moved = away > np.where(unlike & ~lost, NEAR, reach)
+    stranger = clear[:, None] & unlike & (most >= SAME)
+    moved = away > np.where(unlike & ~lost, near, reach)
     impossible = moved | (size > 1) | (lost & ~known) | stranger
     waited = np.minimum(unseen / LOST, 1)  # of two who may be here, the one seen last is
     return np.where(impossible, IMPOSSIBLE, 0.5 * away / reach + 0.2 * size + 0.15 * (1 - alike) + 0.3 * waited)
@@ -153,15 +170,20 @@ def _clear(picture: Picture, faces: Sequence[Face]) -> NDArray[np.bool_]:
 
     Only then does its thumbnail show how the person looks, who is known again by it.
     """
+    sure = np.array([face.confidence >= SURE for face in faces], bool)
+    return sure & (_hidden(picture, faces) <= 1 - WHOLE)
+
+
+def _hidden(picture: Picture, faces: Sequence[Face], beside: float = 0.0) -> Floats:
+    """The part of each face that others or the frame's border may hide, where faces reach further by `beside`: (n,)."""
     if not faces:
-        return np.zeros(0, bool)
+        return np.zeros(0, np.float32)
     boxes = np.stack([face.box for face in faces])
+    boxes = boxes + (_sides(boxes) * np.float32(beside))[:, None] * np.array((-1, -1, 1, 1), np.float32)
     frame = np.array([[0, 0, *picture.size[::-1]]], np.float32)
     areas = _shared(boxes, boxes)
-    own = areas.diagonal()
-    hidden = areas.sum(1) - _shared(boxes, frame)[:, 0]  # by others or by the frame's border
-    clear: NDArray[np.bool_] = (hidden <= (1 - WHOLE) * own) & np.array([face.confidence >= SURE for face in faces])
-    return clear
+    hidden: Floats = (areas.sum(1) - _shared(boxes, frame)[:, 0]) / np.maximum(areas.diagonal(), 1e-6)
+    return hidden
 
 
 def _shared(a: Floats, b: Floats) -> Floats:
