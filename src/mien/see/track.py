@@ -93,6 +93,9 @@ class Tracker:
         self, frame: Frame, faces: Sequence[Face], owners: Sequence[_Person | None], clear: NDArray[np.bool_]
     ) -> list[bool]:
         """Which faces are left out for now: parts of faces, of somebody new or of somebody who was out of sight."""
+        if all(owners):
+            self._waiting = None
+            return [False] * len(faces)
         here = {owner.number for owner in owners if owner}
         missing = any(p.number not in here and frame.time - p.seen <= self.memory for p in self._people)
         partly = _hidden(frame.picture, faces, BESIDE) > 1 - WHOLE
