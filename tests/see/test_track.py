@@ -99,9 +99,11 @@ def unsure(frame_and_readings: tuple[Frame, list[Reading]]) -> tuple[Frame, list
 
 def test_a_face_at_the_border_that_may_be_anybodys_is_left_out_while_somebody_is_out_of_sight() -> None:
     tracker = Tracker()
-    tracker(*scene([(100, 100), None], 0))
-    assert tracker(*unsure(scene([None, (578, 100)], 1.0))) == []
-    assert tracker(*scene([None, (560, 100)], 1.1))[0].person == 2
+    tracker(*scene([(100, 100), (300, 100), None], 0))
+    frame, readings = scene([(100, 100), None, (578, 100)], 1.0)
+    _, [_, part] = unsure((frame, readings))
+    assert [reading.person for reading in tracker(frame, [readings[0], part])] == [1]
+    assert [reading.person for reading in tracker(*scene([(100, 100), None, (560, 100)], 1.1))] == [1, 3]
 
 
 def test_a_face_that_is_unsure_has_a_number_where_nobody_is_out_of_sight() -> None:

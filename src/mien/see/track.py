@@ -93,7 +93,7 @@ class Tracker:
         self, frame: Frame, faces: Sequence[Face], owners: Sequence[_Person | None], clear: NDArray[np.bool_]
     ) -> list[bool]:
         """Which faces are left out for now: parts of faces, of somebody new or of somebody who was out of sight."""
-        if all(owners):
+        if all(owners) or len(faces) == 1:  # a frame in which anybody was found has a row
             self._waiting = None
             return [False] * len(faces)
         here = {owner.number for owner in owners if owner}
