@@ -10,7 +10,6 @@ import numpy as np
 from mien.errors import ModelError
 from mien.labels import EMOTIONS
 from mien.see.face import Face, Floats, Frame, Image, Reading, crop
-from mien.see.picture import Picture
 from mien.see.weights import Device, find, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
@@ -70,11 +69,6 @@ class Classifier:
         if len(scores) > 1:
             scores = np.concatenate([scores, scores.mean(0, keepdims=True)])
         return dict(zip(self.heads, scores, strict=True))
-
-    def read(self, image: Image | Picture, faces: Sequence[Face]) -> list[Reading]:
-        """What each of the faces found in `image` (h, w, 3) shows, in their order."""
-        [readings] = self.read_frames([Frame(image)], [faces])
-        return readings
 
     def read_frames(self, frames: Sequence[Frame], faces: Sequence[Sequence[Face]]) -> list[list[Reading]]:
         """What the faces found in each of several frames show, in one batch."""
