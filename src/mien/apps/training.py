@@ -222,7 +222,7 @@ def distil_views(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a model file.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
     head: Annotated[
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")

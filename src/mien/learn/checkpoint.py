@@ -149,7 +149,7 @@ def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) ->
 
 
 def digest_of(array: NDArray[np.uint8]) -> str:
-    """What names the images that a run learns from, in their order, or what teachers said."""
+    """What names the images that a run learns from, in their order, what teachers said, or a model's file."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()[:16]
 
 

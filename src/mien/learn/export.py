@@ -44,7 +44,7 @@ class Shipped(nn.Module):
 
 
 def export(run: Path, out: Path, head: str | None = None, *, half: bool = False) -> float:
-    """Write the weights that the run in the folder `run` kept to the ONNX file `out`.
+    """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
     `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large. Returns the
     largest difference between the probabilities of the checkpoint and those of the written file, read through

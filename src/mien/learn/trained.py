@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 from itertools import pairwise
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mien.errors import ModelError, TrainingError
-from mien.learn.checkpoint import WEIGHTS, load_checkpoint
+from mien.learn.checkpoint import WEIGHTS, digest_of, load_checkpoint
 from mien.learn.model import build
 from mien.learn.settings import Settings, settings_from
 
@@ -56,7 +55,8 @@ def _kept(run: Path) -> Trained:
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
     heads = 2 if settings.votes else 1  # a run that was interrupted has not fitted any temperature yet
     temperatures = list(saved.get("temperatures", [1.0] * heads))
-    return Trained(net.eval(), settings, saved["epoch"], temperatures, _digest((run / WEIGHTS).read_bytes()))
+    digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
+    return Trained(net.eval(), settings, saved["epoch"], temperatures, digest)
 
 
 def _exported(file: Path) -> Trained:
@@ -75,11 +75,8 @@ def _exported(file: Path) -> Trained:
         _fill(net, _weights(model.graph))
     except (KeyError, ValueError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
-    return Trained(net.eval(), settings, epoch, list(temperatures.values()), _digest(content))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+    digest = digest_of(np.frombuffer(content, np.uint8))
+    return Trained(net.eval(), settings, epoch, list(temperatures.values()), digest)
 
 
 def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
@@ -143,9 +140,8 @@ def unfolded(net: nn.Module, faces: Tensor) -> nn.Module:
         for hook in hooks:
             hook.remove()
         for conv, norm in normalised(net):
-            scale = math.sqrt(conv.out_channels / 3) / float(
-                conv.weight.norm()
-            )  # sqrt(1 / 3) a filter: PyTorch's start
+            new = math.sqrt(conv.out_channels / 3)  # the norm with which PyTorch begins: sqrt(1 / 3) a filter
+            scale = new / float(conv.weight.norm())
             conv.weight.mul_(scale)
             _set(norm, *seen[norm], scale)
     return net

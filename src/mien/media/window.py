@@ -39,9 +39,9 @@ class Window:
     """Shows each frame with its faces drawn; raises OutputError where there is no display, MissingExtra without pygame.
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
-    `closed` is true. Snapshots and recordings go into `folder`; where they
-    cannot, the window says so and goes on. `notice` is what there is to say in place of the rate, where it is anything.
-    `stop` is asked while it waits, and ends that by True.
+    `closed` is true. Snapshots and recordings go into `folder`; where they cannot, the window says so and goes on.
+    `notice` is what there is to say in place of the rate, where it is anything. `stop` is asked while it waits, and
+    ends that by True.
     """
 
     def __init__(
