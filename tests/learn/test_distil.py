@@ -288,7 +288,7 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
     once = replace(TINY, epochs=1)
     train(data, tmp_path, once, machine=ONE)
     saved = load_checkpoint(tmp_path / CHECKPOINT)
-    for later_field in ("held_out", "views", "distil", "temperature"):
+    for later_field in ("held_out", "views", "distil", "init", "sam", "temperature"):
         del saved["settings"][later_field]
     write(tmp_path / CHECKPOINT, saved)
     assert settings_from(saved["settings"]) == once

@@ -17,7 +17,6 @@ from mien.errors import DataError
 from mien.labels import EMOTIONS
 from mien.learn.evaluate import (
     calibration,
-    cooled,
     coverage,
     evaluate,
     ferplus,
@@ -26,6 +25,7 @@ from mien.learn.evaluate import (
     reliability,
     subsets_of,
     table,
+    uncalibrated,
     write,
 )
 from mien.learn.export import export
@@ -95,9 +95,11 @@ def test_the_interval_is_that_of_the_binomial_distribution(images: int, accuracy
 
 @given(seed=st.integers(0, 2**32 - 1), temperature=st.floats(0.5, 3))
 @settings(max_examples=20, deadline=None)
-def test_cooling_undoes_a_temperature(seed: int, temperature: float) -> None:
-    logits = np.random.default_rng(seed).normal(size=(20, 7)) * 2
-    assert np.allclose(cooled(softmax(logits / temperature), temperature), softmax(logits), atol=1e-4)
+def test_what_calibration_did_can_be_undone(seed: int, temperature: float) -> None:
+    chance = np.random.default_rng(seed)
+    logits, shifts = chance.normal(size=(20, 7)) * 2, chance.normal(size=8)  # the eighth is contempt's
+    scores = softmax(logits / temperature + shifts[:7])
+    assert np.allclose(uncalibrated(scores, temperature, shifts.tolist()), softmax(logits), atol=1e-4)
 
 
 def test_risk_falls_where_confidence_says_what_is_right() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mien.errors import ModelError, OutputError, TrainingError
 from mien.labels import EMOTIONS
 from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
 from mien.learn.export import HALF_TOLERANCE, TOLERANCE, export
-from mien.learn.model import OFFICIAL, build
+from mien.learn.model import FERPLUS, OFFICIAL, build
 from mien.learn.settings import Settings
 from mien.learn.train import train
 from mien.see.classify import Classifier
@@ -39,9 +40,11 @@ def checkpoint_says(run: Path) -> tuple[np.ndarray, np.ndarray]:
     net.load_state_dict(saved["model"])
     with torch.inference_mode():
         logits = net(torch.from_numpy(FACES[:, None]).float() / 255)
-    official, ferplus = saved["temperatures"]
-    seven = slice(OFFICIAL, 2 * OFFICIAL)  # the FER+ head has contempt as well, which is no emotion of ours
-    return (logits[:, :OFFICIAL] / official).softmax(1).numpy(), (logits[:, seven] / ferplus).softmax(1).numpy()
+    heads = zip(logits.split([OFFICIAL, FERPLUS], dim=1), saved["calibration"], strict=True)
+    calibrated = [head / of_head["temperature"] + torch.tensor(of_head["shifts"]) for head, of_head in heads]
+    seven = slice(OFFICIAL)  # the FER+ head has contempt as well, which is no emotion of ours
+    official, ferplus = (head[:, seven].softmax(1).numpy() for head in calibrated)
+    return official, ferplus
 
 
 def changed(model: Path, path: Path, **metadata: str) -> Path:
@@ -80,15 +83,24 @@ def test_scaling_and_softmax_are_inside(model: Path) -> None:
     assert (scores >= 0).all()
 
 
-def test_it_carries_labels_settings_temperatures_and_the_head_to_use(run: Path, model: Path) -> None:
+def test_it_carries_labels_settings_calibration_and_the_head_to_use(run: Path, model: Path) -> None:
     metadata = Classifier(model).metadata
     saved = load_checkpoint(run / WEIGHTS)
     assert metadata["emotions"] == ",".join(EMOTIONS)
     assert metadata["head"] == "official"
     assert json.loads(metadata["settings"]) == saved["settings"]
-    assert json.loads(metadata["temperatures"]) == dict(
-        zip(("official", "ferplus"), saved["temperatures"], strict=True)
-    )
+    assert json.loads(metadata["calibration"]) == dict(zip(("official", "ferplus"), saved["calibration"], strict=True))
+    assert any(saved["calibration"][0]["shifts"])
+
+
+def test_it_is_calibrated_anew_on_what_was_held_out(
+    run: Path, model: Path, voted: dict[str, Split], tmp_path: Path
+) -> None:
+    other = {**voted, "val": replace(voted["val"], labels=np.full_like(voted["val"].labels, 3))}  # all happy
+    export(model, tmp_path / "other.onnx", data=other)
+    assert (Classifier(tmp_path / "other.onnx")(FACES)[:, 3] > Classifier(model)(FACES)[:, 3]).all()
+    export(tmp_path / "other.onnx", tmp_path / "again.onnx", data=voted)
+    assert np.abs(Classifier(tmp_path / "again.onnx")(FACES) - checkpoint_says(run)[0]).max() < 1e-3
 
 
 def test_an_old_onnx_runtime_reads_it(model: Path) -> None:
@@ -122,10 +134,12 @@ def test_weights_in_16_bits_take_half_the_room_and_say_nearly_the_same(run: Path
 
 def test_a_run_that_was_stopped_early_can_be_exported(run: Path, tmp_path: Path) -> None:
     saved = load_checkpoint(run / WEIGHTS)
-    del saved["temperatures"]  # they are fitted at the end
+    del saved["calibration"]  # it is fitted at the end
     torch.save(saved, tmp_path / WEIGHTS)
     assert export(tmp_path, tmp_path / "emotion.onnx") < TOLERANCE
-    assert json.loads(Classifier(tmp_path / "emotion.onnx").metadata["temperatures"]) == {"official": 1, "ferplus": 1}
+    fitted = json.loads(Classifier(tmp_path / "emotion.onnx").metadata["calibration"])
+    assert [of_head["temperature"] for of_head in fitted.values()] == [1, 1]
+    assert not any(fitted["official"]["shifts"])
 
 
 # --- What is refused -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from mien.errors import TrainingError
 from mien.learn import checkpoint
 from mien.learn.checkpoint import CHECKPOINT, HISTORY, SETTINGS, WEIGHTS, Machine, load_checkpoint
 from mien.learn.settings import Settings, settings_of
-from mien.learn.train import temperature, train
+from mien.learn.train import train
 
 Data = dict[str, Split]
 History = list[dict[str, float]]
@@ -127,10 +127,18 @@ def test_without_patience_the_last_epoch_is_kept(data: Data, quick: Settings, tm
     assert load_checkpoint(tmp_path / WEIGHTS)["epoch"] == rows[-1]
 
 
-@pytest.mark.parametrize("sought", [0.5, 1.0, 2.5])
-def test_the_temperature_that_logits_were_given_is_found(sought: float) -> None:
-    wanted = torch.randn(500, 7, generator=torch.Generator().manual_seed(0)).softmax(1)
-    assert temperature(wanted.log() * sought, wanted) == pytest.approx(sought, rel=0.011)
+def test_sharpness_aware_steps_see_the_same_dropout_and_come_to_other_weights(
+    data: Data, quick: Settings, tmp_path: Path
+) -> None:
+    settings = replace(quick, epochs=1, optimiser="sgd", dropout=0.5)
+    for name, radius in {"plain": 0.0, "hardly": 1e-7, "far": 0.5}.items():
+        train(data, tmp_path / name, replace(settings, sam=radius), machine=Machine())
+
+    def apart(name: str) -> float:
+        pairs = zip(weights(tmp_path / "plain").items(), weights(tmp_path / name).values(), strict=True)
+        return sum(float((one - two).square().sum()) for (key, one), two in pairs if "running" not in key) ** 0.5
+
+    assert apart("hardly") < 0.05 < 0.2 < apart("far")  # other faces dropped make it 0.23
 
 
 # --- Stopping and going on -------------------------------------------------------------------------------------------

@@ -38,10 +38,10 @@ def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probabilities(trained: Trained) -> np.ndarray:
-    """The official head's, temperature and all."""
+    """The official head's, calibration and all."""
     with torch.inference_mode():
         logits = trained.net(PIXELS)[:, :OFFICIAL]
-    return np.asarray((logits / trained.temperatures[0]).softmax(1))
+    return np.asarray(trained.calibration[0](logits).softmax(1))
 
 
 # --- What comes back -------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_a_run_and_the_file_exported_from_it_give_the_same_network(run: Path, mo
     kept, exported = load_trained(run), load_trained(model)
     assert kept.settings == exported.settings
     assert kept.epoch == exported.epoch
-    assert kept.temperatures == pytest.approx(exported.temperatures)
+    assert kept.calibration == exported.calibration
     assert np.abs(probabilities(kept) - probabilities(exported)).max() < TOLERANCE
 
 

@@ -24,7 +24,6 @@ from mien.files import check_output, explained
 if TYPE_CHECKING:
     from mien.data.prepare import Split
     from mien.learn.limit import TimeLimit
-    from mien.learn.settings import Settings
 
 Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
@@ -148,7 +147,7 @@ def train(
         for member in runs.values():  # before the first of them is trained
             check_network(member.network)
         resume = True  # the same command again goes on where it stopped
-    splits = _splits(data, settings)
+    splits = _splits(data, settings.held_out)
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
         if resume and members is None and not (folder / CHECKPOINT).exists():
@@ -228,12 +227,15 @@ def export(
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in 16 bits: half the size.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Calibrate anew on what these prepared data hold of what training held out.")
+    ] = None,
 ) -> None:
-    """Write a run's network to an ONNX file that holds scaling, temperature, softmax and label names."""
+    """Write a run's network to an ONNX file that holds scaling, calibration, softmax and label names."""
     with needs_extra():
         from mien.learn.export import export as export_model
 
-        difference = export_model(run, out, head, half=half)
+        difference = export_model(run, out, head, half=half, data=_splits(data, "public") if data else None)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
@@ -273,11 +275,11 @@ def _run_or_model(name: str) -> Path:
     return model_path(name)
 
 
-def _splits(folder: Path, settings: Settings | None = None) -> dict[str, Split]:
-    """The splits that a run with these settings needs."""
+def _splits(folder: Path, held_out: str = "val") -> dict[str, Split]:
+    """The splits that a run needs which holds out those rows."""
     from mien.data.prepare import load
 
-    names = ["train", "val", *(["test"] if settings and settings.held_out == "public" else [])]
+    names = ["train", "val", *(["test"] if held_out == "public" else [])]
     return {name: load(folder, name) for name in names}
 
 

@@ -55,16 +55,20 @@ def evaluate(
             "head": classifier.head,
             "flip": flip,
             "settings": _fact(classifier, "settings"),
-            "temperatures": _fact(classifier, "temperatures"),
+            "calibration": _fact(classifier, "calibration"),
         },
         "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
         "mirrored": {name: share(both[rows].argmax(1) == test.labels[rows]) for name, rows in subsets.items()},
         "speed": speed(Classifier(model, head=head, flip=flip), test.images[:1]),
     }
-    if temperature := report["model"]["temperatures"].get(classifier.head):
+    if fitted := report["model"]["calibration"].get(classifier.head):
+        before = uncalibrated(scores, **fitted)
         for name, rows in subsets.items():
-            before = calibration(cooled(scores[rows], temperature), test.labels[rows])
-            report["official"][name]["before temperature"] = before
+            right = before[rows].argmax(1) == test.labels[rows]
+            report["official"][name]["before calibration"] = {
+                "accuracy": share(right),
+                **calibration(before[rows], test.labels[rows]),
+            }
     if test.votes is not None:
         report["ferplus"] = {name: ferplus(heads[name], test, subsets) for name in heads}
     if harm:
@@ -123,10 +127,11 @@ def calibration(scores: Floats, labels: Codes) -> dict[str, float]:
     return {"nll": rounded(nll), "ece": rounded(error)}
 
 
-def cooled(scores: Floats, temperature: float) -> Floats:
-    """The probabilities as they would be without the division of the logits by `temperature`."""
-    powered = np.power(scores.clip(1e-12), temperature)
-    return np.asarray(powered / powered.sum(1, keepdims=True), np.float32)
+def uncalibrated(scores: Floats, temperature: float, shifts: list[float]) -> Floats:
+    """The probabilities (n, 7) as the network's own logits give them, before they are divided and shifted."""
+    logits = (np.log(scores.clip(1e-12)) - np.array(shifts[: scores.shape[1]])) * temperature
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
 
 
 def reliability(scores: Floats, labels: Codes) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Checkpoint → ONNX: scaling, temperature, softmax and label names go into the file, which then proves itself."""
+"""Checkpoint → ONNX: scaling, calibration, softmax and label names go into the file, which then proves itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from mien.data.prepare import Split
 from mien.errors import ModelError, OutputError
 from mien.files import WholeFile, check_output
 from mien.labels import EMOTIONS
+from mien.learn.calibrate import Calibration, calibrated
+from mien.learn.folds import parts
+from mien.learn.loader import Loader
 from mien.learn.model import OFFICIAL
 from mien.learn.trained import IN_16_BITS, load_trained
 from mien.see.classify import HEADS, Classifier
@@ -31,34 +35,41 @@ LARGE = 1000  # numbers: smaller arrays are not worth a node
 class Shipped(nn.Module):
     """The network as users run it: (n, 1, 48, 48) bytes in, (n, 7) probabilities of each head out."""
 
-    def __init__(self, net: nn.Module, temperatures: list[float]) -> None:
+    def __init__(self, net: nn.Module, calibration: list[Calibration]) -> None:
         super().__init__()
         self.net = net
-        self.temperatures = temperatures
+        self.calibration = calibration
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
         """Contempt, the last logit, is no emotion of ours: without it its probability is shared among the seven."""
         logits = self.net(faces.float() / 255)
-        heads = logits[:, : len(self.temperatures) * OFFICIAL].split(OFFICIAL, dim=1)
-        return tuple((head / t).softmax(1) for head, t in zip(heads, self.temperatures, strict=True))
+        heads = logits.split([len(of_head.shifts) for of_head in self.calibration], dim=1)
+        calibrated = (of_head(head) for head, of_head in zip(heads, self.calibration, strict=True))
+        return tuple(head[:, :OFFICIAL].softmax(1) for head in calibrated)
 
 
-def export(run: Path, out: Path, head: str | None = None, *, half: bool = False) -> float:
+def export(
+    run: Path, out: Path, head: str | None = None, *, half: bool = False, data: dict[str, Split] | None = None
+) -> float:
     """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
-    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large. Returns the
-    largest difference between the probabilities of the checkpoint and those of the written file, read through
-    `Classifier`. Raises TrainingError for a folder without whole weights and ModelError where the two differ by more
-    than `TOLERANCE`, or `HALF_TOLERANCE`.
+    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large; with `data`
+    its probabilities are calibrated anew, on what these hold of the rows that training held out. Returns the largest
+    difference between the probabilities of the checkpoint and those of the written file, read through `Classifier`.
+    Raises TrainingError for a folder without whole weights and ModelError where the two differ by more than
+    `TOLERANCE`, or `HALF_TOLERANCE`.
     """
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
     trained = load_trained(run)
-    heads = HEADS[: len(trained.temperatures)]
+    if data is not None:
+        check = Loader(parts(data, trained.settings)[1], torch.device("cpu"), trained.settings.batch, seed=0)
+        trained = trained._replace(calibration=calibrated(trained.net, check))
+    heads = HEADS[: len(trained.calibration)]
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
         raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(heads)}")
-    shipped = Shipped(trained.net, trained.temperatures).eval()
+    shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
         halve(model)
@@ -67,7 +78,7 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False)
         "head": head or "official",
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
-        "temperatures": json.dumps(dict(zip(heads, trained.temperatures, strict=True))),
+        "calibration": json.dumps({head: of._asdict() for head, of in zip(heads, trained.calibration, strict=True)}),
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)

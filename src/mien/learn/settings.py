@@ -49,6 +49,7 @@ class Settings:
     views: str = ""  # digest of the teachers' views that a student learns from; such a run ignores `augmentation`
     distil: float = 0.9  # share of the loss that the teachers have; the rest is the labels'
     init: str = ""  # digest of the model file whose weights it begins with; by default chance gives them
+    sam: float = 0.0  # radius of sharpness-aware minimisation, at twice the time a step; 0: plain gradients
     temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.files import WholeFile
+from mien.learn.calibrate import calibrated
 from mien.learn.checkpoint import (
     HELD_OUT,
     WEIGHTS,
@@ -34,6 +35,7 @@ from mien.learn.folds import parts, whole
 from mien.learn.limit import TimeLimit
 from mien.learn.loader import Batch, Loader
 from mien.learn.model import OFFICIAL, half
+from mien.learn.sam import uphill
 from mien.learn.settings import Settings
 from mien.learn.trained import Trained, load_trained, unfolded
 
@@ -167,6 +169,7 @@ def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) 
         done = epoch - 1 + step / steps
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done, settings)
+        chance = torch.get_rng_state()
         loss, logits = _loss(run.model, batch, settings, mix)
         total += loss.detach()
         correct += (logits[:, :OFFICIAL].argmax(1) == batch.labels).sum()
@@ -177,6 +180,11 @@ def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) 
             tick(epoch, step, steps, mean, step * settings.batch / (time.perf_counter() - began))
         run.optimiser.zero_grad()
         loss.backward()
+        if settings.sam:
+            torch.set_rng_state(chance)  # the same loss: its dropout and mixup again
+            with uphill(run.model, settings.sam):
+                run.optimiser.zero_grad()
+                _loss(run.model, batch, settings, mix)[0].backward()
         run.optimiser.step()
         _follow(run.average, run.model, settings.ema, (epoch - 1) * steps + step)
     return total.item() / steps, correct.item() / (steps * settings.batch)
@@ -228,30 +236,19 @@ def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
 
 
 def _finish(out: Path, check: Loader) -> None:
-    """Put a temperature for each head beside the kept weights (Guo et al. 2017, arXiv:1706.04599, section 4.2).
+    """Put a calibration for each head beside the kept weights.
 
     The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.
     """
     model = load_trained(out).net.to(check.device)
-    with torch.inference_mode():
-        logits = torch.cat([model(batch.faces) for batch in check.in_order()]).cpu()
-    official = F.one_hot(check.labels.cpu(), OFFICIAL).float()
-    heads = [(logits[:, :OFFICIAL], official), (logits[:, OFFICIAL:], check.votes.cpu())]
-    saved = load_checkpoint(out / WEIGHTS)
-    write(out / WEIGHTS, {**saved, "temperatures": [temperature(*head) for head in heads if head[0].shape[1]]})
+    found = [of_head._asdict() for of_head in calibrated(model, check)]
+    write(out / WEIGHTS, {**load_checkpoint(out / WEIGHTS), "calibration": found})
     everything = torch.arange(len(check.images), device=check.device)
     averaged = both_ways(model, check.images, everything).cpu().numpy()
     buffer = io.BytesIO()
     np.savez(buffer, rows=check.source, labels=check.labels.cpu().numpy().astype(np.uint8), logits=averaged)
     with WholeFile(out / HELD_OUT, "wb") as file:
         file.write(buffer.getvalue())
-
-
-def temperature(logits: Tensor, targets: Tensor) -> float:
-    """The divisor of `logits` (n, c) that gives the least cross-entropy to the distributions `targets` (n, c)."""
-    steps = torch.linspace(math.log(0.2), math.log(5), 321).exp()  # one per cent apart
-    losses = torch.stack([-(targets * (logits / step).log_softmax(1)).sum() for step in steps])
-    return round(float(steps[losses.argmin()]), 4)
 
 
 def _schedule(done: float, settings: Settings) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mien.errors import ModelError, TrainingError
+from mien.learn.calibrate import Calibration
 from mien.learn.checkpoint import WEIGHTS, digest_of, load_checkpoint
-from mien.learn.model import build
+from mien.learn.model import FERPLUS, OFFICIAL, build
 from mien.learn.settings import Settings, settings_from
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Trained(NamedTuple):
     net: nn.Sequential
     settings: Settings
     epoch: dict[str, float]  # the row of the history that was kept
-    temperatures: list[float]  # one a head
+    calibration: list[Calibration]  # one a head
     digest: str
 
 
@@ -53,10 +55,9 @@ def _kept(run: Path) -> Trained:
         net.load_state_dict(saved["model"])
     except RuntimeError:
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
-    heads = 2 if settings.votes else 1  # a run that was interrupted has not fitted any temperature yet
-    temperatures = list(saved.get("temperatures", [1.0] * heads))
+    calibration = _calibration(saved.get("calibration", []), settings)
     digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
-    return Trained(net.eval(), settings, saved["epoch"], temperatures, digest)
+    return Trained(net.eval(), settings, saved["epoch"], calibration, digest)
 
 
 def _exported(file: Path) -> Trained:
@@ -70,13 +71,20 @@ def _exported(file: Path) -> Trained:
     facts = {fact.key: fact.value for fact in model.metadata_props}
     try:
         settings = settings_from(json.loads(facts["settings"]))
-        epoch, temperatures = (json.loads(facts[key]) for key in ("epoch", "temperatures"))
+        epoch = json.loads(facts["epoch"])
+        calibration = _calibration(json.loads(facts.get("calibration", "{}")).values(), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
-    except (KeyError, ValueError, RuntimeError):
+    except (KeyError, ValueError, TypeError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
-    return Trained(net.eval(), settings, epoch, list(temperatures.values()), digest)
+    return Trained(net.eval(), settings, epoch, calibration, digest)
+
+
+def _calibration(saved: Iterable[dict[str, Any]], settings: Settings) -> list[Calibration]:
+    """That of each head; none where a run was interrupted before it was fitted, or is older than it."""
+    heads = (OFFICIAL, FERPLUS) if settings.votes else (OFFICIAL,)
+    return [Calibration(**each) for each in saved] or [Calibration.none(head) for head in heads]
 
 
 def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
