@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mien.learn.evaluate import percent, table
+from mien.learn.report import percent, table
 from mien.see.classify import PACKAGED
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("processed"), help="what `mien data prepare` wrote")
     options = parser.parse_args()
     model, out = ROOT / "src/mien/models" / PACKAGED[options.size], REPORTS[options.size]
-    mien("export", options.run, "--out", model, "--half")
+    mien("export", options.run, "--out", model, "--half", "--data", options.data)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     change(ROOT / "src/mien/see/weights.py", rf'(_own\("{re.escape(model.name)}", ")\w+', rf"\g<1>{digest}")
     mien("evaluate", "--data", options.data, "--model", options.size, "--out", ROOT / out, "--robustness")

@@ -37,7 +37,9 @@ students) # side by side: networks this small leave a GPU idle by themselves
             pids="$pids $!"
         done
     done
-    for pid in $pids; do wait "$pid"; done
+    failed=0
+    for pid in $pids; do wait "$pid" || failed=1; done # none is left behind when another fails
+    exit "$failed"
     ;;
 *)
     echo "usage: scripts/train_on_gpu.sh teachers | views | students" >&2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,22 @@ def voted() -> dict[str, Split]:
     usage = np.repeat(np.array([PUBLIC, PRIVATE], np.uint8), 28)
     test = replace(test, usage=usage, twin=np.arange(56) % 14 == 0)
     return {"train": striped(70, seed=1, votes=True), "val": striped(35, seed=2, votes=True), "test": test}
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[[dict[str, Split], Path], Path]:
+    """Writes splits as `mien data prepare` does."""
+
+    def write(splits: dict[str, Split], folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        for name, split in splits.items():
+            arrays = {field.name: getattr(split, field.name) for field in fields(split)}
+            for key, array in arrays.items():
+                if array is not None:
+                    np.save(folder / f"{name}_{key}.npy", array)
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -299,12 +299,22 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
         train(data, tmp_path, once, machine=ONE, resume=True)
 
 
-def test_too_little_memory_is_one_line_and_loses_nothing(data: dict[str, Split], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory_is_one_line_and_loses_nothing(
+    error: Exception, data: dict[str, Split], tmp_path: Path
+) -> None:
     def full(epoch: int, *_: float) -> None:
         if epoch == 2:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            raise error
 
-    with pytest.raises(TrainingError, match="too little memory for plain-s: use --set batch=8"):
+    with pytest.raises(TrainingError, match="too little memory for plain-s: begin another run, with --set batch=8"):
         train(data, tmp_path, TINY, machine=ONE, tick=full)
     assert len(load_checkpoint(tmp_path / CHECKPOINT)["history"]) == 1
     assert len(train(data, tmp_path, TINY, machine=ONE, resume=True)) == 2
@@ -325,6 +335,18 @@ def test_weights_of_other_code_teach_nothing(data: dict[str, Split], teachers: l
         judge(data, [tmp_path / "nowhere"], HARM, machine=ONE)
 
 
+def test_too_little_memory_for_teachers_is_one_line(
+    data: dict[str, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    train(data, tmp_path, TINY, machine=ONE)
+    monkeypatch.setattr("mien.learn.distil.both_ways", full)
+    with pytest.raises(TrainingError, match="too little memory for the teachers"):
+        judge(data, [tmp_path], Augmentation(), machine=ONE, count=1)
+
+
 @pytest.mark.parametrize("members", ["resnet-18", "resnet-18:5", ":0", "resnet-18:0,"])
 def test_members_that_are_none_are_one_line(members: str) -> None:
     with pytest.raises(TrainingError, match="NETWORK:FOLD"):
@@ -338,6 +360,35 @@ def mien(*words: object) -> int:
     with pytest.raises(SystemExit) as end:
         main([str(word) for word in words])
     return int(end.value.code or 0)
+
+
+def test_a_member_that_cannot_be_trained_does_not_keep_the_others_from_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run([sys.executable, ROOT / "scripts/small_data.py", tmp_path / "data"], check=True)
+    words = (
+        "--recipe",
+        "teacher",
+        "--data",
+        tmp_path / "data",
+        "--threads",
+        1,
+        "--set",
+        "epochs=1",
+        "--set",
+        "batch=8",
+    )
+    members = ("--members", "plain-s:0,plain-s:1", "--out", tmp_path / "teacher")
+    assert mien("train", *words, *members, "--fold", 2) == 2
+    assert "leave --fold out" in capfd.readouterr().err
+    assert mien("train", *words, *members) == 0
+    (tmp_path / "teacher/plain-s-0" / CHECKPOINT).write_bytes(b"nothing")
+    (tmp_path / "teacher/plain-s-1" / CHECKPOINT).unlink()
+    assert mien("train", *words, *members) == 2
+    told = capfd.readouterr().err
+    assert "1 member could not be trained" in told
+    assert "plain-s-0" in told
+    assert (tmp_path / "teacher/plain-s-1" / CHECKPOINT).exists()
 
 
 def test_the_whole_way_from_data_to_a_student(

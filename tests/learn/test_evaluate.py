@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.data.fer2013 import PRIVATE, PUBLIC, TEST
 from mien.data.prepare import Split
-from mien.errors import DataError
+from mien.errors import DataError, ModelError
 from mien.labels import EMOTIONS
+from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.corruptions import CORRUPTIONS
 from mien.learn.evaluate import (
     calibration,
     coverage,
@@ -24,11 +28,12 @@ from mien.learn.evaluate import (
     measures,
     reliability,
     subsets_of,
-    table,
     uncalibrated,
-    write,
 )
 from mien.learn.export import export
+from mien.learn.report import table, write
+from mien.learn.train import train
+from mien.learn.trained import load_trained
 from mien.see.face import Floats
 
 LABELS = np.arange(70) % 7
@@ -172,6 +177,66 @@ def test_the_report_has_the_accuracy_of_the_mean_with_the_mirror_image(
     once, twice = evaluate(voted["test"], model), evaluate(voted["test"], model, flip=True)
     assert once["mirrored"] == {name: row["accuracy"] for name, row in twice["official"].items()}
     assert f"{100 * once['mirrored']['PrivateTest']:.1f} % on PrivateTest" in table(once)
+
+
+def test_models_of_several_seeds_give_mean_and_deviation(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    recipe = replace(load_trained(run).settings, epochs=1)
+    for seed in range(3):
+        train(voted, tmp_path / str(seed), replace(recipe, seed=seed), machine=Machine())
+        export(tmp_path / str(seed), tmp_path / f"{seed}.onnx")
+    models = [tmp_path / f"{seed}.onnx" for seed in range(3)]
+    report = evaluate(voted["test"], models[0], seeds=models[1:])
+    accuracies = [evaluate(voted["test"], model)["official"]["merged"]["accuracy"] for model in models]
+    found = report["seeds"]["merged"]
+    assert found["accuracies"] == accuracies
+    assert found["mean"] == pytest.approx(sum(accuracies) / 3, abs=1e-4)
+    assert found["deviation"] == pytest.approx(float(np.std(accuracies, ddof=1)), abs=1e-4)
+    assert f"over 3 seeds: {100 * report['seeds']['PublicTest']['mean']:.1f} ±" in table(report)
+
+
+def test_seeds_are_of_one_recipe(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    export(run, tmp_path / "one.onnx")
+    with pytest.raises(ModelError, match=r"trained otherwise than .*one.onnx \(.*epochs"):
+        evaluate(voted["test"], tmp_path / "one.onnx", seeds=["m"])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_before_calibration_is_what_the_network_itself_says(
+    run: Path, voted: dict[str, Split], tmp_path: Path, flip: bool
+) -> None:
+    saved = load_checkpoint(run / WEIGHTS)
+    del saved["calibration"]
+    (tmp_path / "run").mkdir()
+    torch.save(saved, tmp_path / "run" / WEIGHTS)
+    export(run, tmp_path / "fitted.onnx")
+    export(tmp_path / "run", tmp_path / "plain.onnx")
+    fitted, plain = (evaluate(voted["test"], tmp_path / f"{name}.onnx", flip=flip) for name in ("fitted", "plain"))
+    for name, row in fitted["official"].items():
+        for key, value in row["before calibration"].items():
+            assert value == pytest.approx(plain["official"][name][key], abs=2e-3)
+        assert row["nll"] != row["before calibration"]["nll"]
+
+
+def test_harm_is_measured_under_each_corruption(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    found = evaluate(voted["test"], tmp_path / "emotion.onnx", harm=True)
+    under = found["robustness"]["accuracy"]
+    assert set(under) == set(CORRUPTIONS)
+    assert found["robustness"]["mean"] == pytest.approx(np.mean(list(under.values())), abs=1e-4)
+    assert f"| box jitter | {100 * under['box jitter'][0]:.1f} |" in table(found)
+
+
+def test_a_calibration_that_cannot_be_read_is_one_line(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    for broken in ("7", '{"official": 3}', '{"official": {"temperature": 1}}'):
+        model = onnx.load(tmp_path / "emotion.onnx")
+        kept = {fact.key: fact.value for fact in model.metadata_props} | {"calibration": broken}
+        del model.metadata_props[:]
+        for key, value in kept.items():
+            model.metadata_props.add(key=key, value=value)
+        onnx.save(model, tmp_path / "broken.onnx")
+        with pytest.raises(ModelError, match="calibration"):
+            evaluate(voted["test"], tmp_path / "broken.onnx")
 
 
 def test_public_and_private_are_measured_apart(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -147,12 +147,9 @@ def test_sharpness_aware_steps_see_the_same_dropout_and_come_to_other_weights(
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_goes_on_to_the_numbers_of_an_unbroken_one(
-    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
+    data: Data, quick: Settings, unbroken: Path, written: Callable[[Data, Path], Path], tmp_path: Path
 ) -> None:
-    for name, split in data.items():
-        for field in fields(split):
-            if (array := getattr(split, field.name)) is not None:
-                np.save(tmp_path / f"{name}_{field.name}.npy", array)
+    written(data, tmp_path)
     (tmp_path / "settings.json").write_text(json.dumps(asdict(quick)))
     out = tmp_path / "run"
     command = [sys.executable, "-c", KILLED_IN_EPOCH_3, str(tmp_path), str(out)]

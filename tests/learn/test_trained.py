@@ -109,21 +109,37 @@ def test_a_run_goes_on_only_with_the_model_that_it_began_with(
         train(voted, tmp_path, replace(settings, network="baseline"), machine=Machine(), init=first)
 
 
-def test_a_model_file_teaches_when_it_has_learned_all_images(
-    voted: dict[str, Split], run: Path, quick: Settings, tmp_path: Path
+def test_a_model_file_teaches_as_its_run_does(
+    voted: dict[str, Split], run: Path, model: Path, quick: Settings, tmp_path: Path
 ) -> None:
-    """`run` held out val, and its file does not say so by image."""
     how = Augmentation()
-    export(run, tmp_path / "held.onnx")
-    with pytest.raises(TrainingError, match="give the folder of its run"):
-        judge(voted, [tmp_path / "held.onnx"], how, machine=Machine(), count=1)
     train(voted, tmp_path / "all", replace(quick, votes=0.5, epochs=1, held_out="public"), machine=Machine())
     export(tmp_path / "all", tmp_path / "all.onnx")
-    judged = [
-        judge(voted, [tmp_path / name], how, machine=Machine(), count=1).logits.astype(int)
-        for name in ("all", "all.onnx")
-    ]
-    assert np.abs(judged[0] - judged[1]).max() <= 1  # a step of rounding
+    for pair in ((run, model), (tmp_path / "all", tmp_path / "all.onnx")):
+        judged = [judge(voted, [each], how, machine=Machine(), count=1).logits.astype(int) for each in pair]
+        assert np.abs(judged[0] - judged[1]).max() <= 1  # a step of rounding
+    other = {**voted, "train": voted["val"], "val": voted["train"]}
+    with pytest.raises(TrainingError, match="nobody knows which it has not seen"):
+        judge(other, [model], how, machine=Machine(), count=1)
+
+
+def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
+    voted: dict[str, Split], model: Path, quick: Settings, tmp_path: Path
+) -> None:
+    first = load_trained(model)
+    settings = replace(quick, votes=0.5, init=first.digest, held_out="0")
+    with pytest.raises(TrainingError, match="use --set held_out=val"):
+        train(voted, tmp_path, settings, machine=Machine(), init=first)
+
+
+def test_a_model_file_from_before_there_were_shifts_keeps_its_temperatures(model: Path, tmp_path: Path) -> None:
+    older = onnx.load(model)
+    kept = {fact.key: fact.value for fact in older.metadata_props if fact.key != "calibration"}
+    del older.metadata_props[:]
+    for key, value in {**kept, "temperatures": '{"official": 1.5, "ferplus": 0.5}'}.items():
+        older.metadata_props.add(key=key, value=value)
+    onnx.save(older, tmp_path / "older.onnx")
+    assert [of_head.temperature for of_head in load_trained(tmp_path / "older.onnx").calibration] == [1.5, 0.5]
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
@@ -139,7 +155,7 @@ def test_the_command_begins_with_a_model_and_says_what_is_wrong_with_it(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     subprocess.run([sys.executable, ROOT / "scripts/small_data.py", tmp_path / "data"], check=True)
-    quick = ("--set", "epochs=1", "--set", "batch=8", "--threads", 1)
+    quick = ("--set", "epochs=1", "--set", "batch=8", "--set", "held_out=val", "--threads", 1)
     command = ("train", "--recipe", "student-s", "--data", tmp_path / "data", "--out", tmp_path / "on", *quick)
     assert mien(*command, "--init", tmp_path / "no.onnx") == 2
     assert "no model at" in capfd.readouterr().err

@@ -18,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mien.apps.terminal import counted, finite, print_table, printable
-from mien.errors import MissingExtra
+from mien.errors import MissingExtra, TrainingError
 from mien.files import check_output, explained
 
 if TYPE_CHECKING:
-    from mien.data.prepare import Split
     from mien.learn.limit import TimeLimit
 
 Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
@@ -124,6 +123,7 @@ def train(
     with needs_extra():
         from mien.learn.checkpoint import CHECKPOINT, machine
         from mien.learn.distil import read_views
+        from mien.learn.folds import splits
         from mien.learn.limit import TimeLimit
         from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
@@ -143,11 +143,14 @@ def train(
     out = out or Path("runs") / recipe
     runs = {out: settings}
     if members is not None:
+        if fold is not None:
+            raise TrainingError("members name their folds themselves: leave --fold out")
         runs = {out / name: member for name, member in members_of(settings, members).items()}
         for member in runs.values():  # before the first of them is trained
             check_network(member.network)
         resume = True  # the same command again goes on where it stopped
-    splits = _splits(data, settings.held_out)
+    prepared = splits(data, settings.held_out)
+    failed = []
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
         if resume and members is None and not (folder / CHECKPOINT).exists():
@@ -155,13 +158,22 @@ def train(
         where = printable(str(folder))
         print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
         learn = partial(
-            train_run, splits, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
+            train_run, prepared, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
         )
-        code = _watched(learn, folder, each.epochs, limit)
+        try:
+            code = _watched(learn, folder, each.epochs, limit)
+        except TrainingError as error:
+            if members is None:
+                raise
+            print(f"{where}: {error}", file=sys.stderr)  # the other members do not depend on it
+            failed.append(where)
+            continue
         if code or limit.over:
             why = "Stopped" if code else "Too little time is left for another epoch"
             print(f"{why}. What is done is kept: the same command{'' if members else ' with --resume'} goes on.")
             return code
+    if failed:
+        raise TrainingError(f"{counted(len(failed), 'member')} could not be trained: {', '.join(failed)}")
     return 0
 
 
@@ -201,6 +213,7 @@ def distil_views(
     """Store what teachers say of seeded views of every training image, for students to learn from."""
     with needs_extra():
         from mien.learn import checkpoint, distil
+        from mien.learn.folds import splits
         from mien.learn.settings import settings_of
     augmentation = settings_of(recipe).augmentation
     check_output(out)
@@ -213,7 +226,14 @@ def distil_views(
     sources = [_run_or_model(teacher) for teacher in teachers]
     with needs_extra():
         views = distil.judge(
-            _splits(data), sources, augmentation, machine=machine, count=count, seed=seed, everyone=everyone, tick=tick
+            splits(data, "val"),
+            sources,
+            augmentation,
+            machine=machine,
+            count=count,
+            seed=seed,
+            everyone=everyone,
+            tick=tick,
         )
     distil.write_views(views, out)
     size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
@@ -234,11 +254,14 @@ def export(
     """Write a run's network to an ONNX file that holds scaling, calibration, softmax and label names."""
     with needs_extra():
         from mien.learn.export import export as export_model
+        from mien.learn.export import is_calibrated
 
-        difference = export_model(run, out, head, half=half, data=_splits(data, "public") if data else None)
+        difference, calibrated = export_model(run, out, head, half=half, data=data), is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
+    if not calibrated:
+        print("Its probabilities are not calibrated, since the run was not finished: --data calibrates them.")
 
 
 def evaluate(
@@ -247,6 +270,9 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  \\[default: s]")] = None,
     head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  \\[default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
+    seeds: Annotated[
+        list[str] | None, typer.Option(help="A model of the same recipe and another seed, once for each.")
+    ] = None,
     robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
@@ -254,16 +280,19 @@ def evaluate(
     from mien.data.prepare import load
 
     with needs_extra():
-        from mien.learn import evaluate as measure
+        from mien.learn import report as files
+        from mien.learn.evaluate import evaluate as measure
 
-        check_output(out / measure.REPORT if out.exists() else out)
+        check_output(out / files.REPORT if out.exists() else out)
         began = time.perf_counter()
-        report = measure.evaluate(load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness)
+        report = measure(
+            load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness, seeds=seeds or ()
+        )
         with explained(out):
             out.mkdir(exist_ok=True)
-        measure.write(report, out)
-    print(measure.table(report))
-    print(f"{out / measure.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
+        files.write(report, out)
+    print(files.table(report))
+    print(f"{out / files.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
 
 
 def _run_or_model(name: str) -> Path:
@@ -273,14 +302,6 @@ def _run_or_model(name: str) -> Path:
     from mien.see.classify import model_path  # a machine that only trains need not have ONNX Runtime
 
     return model_path(name)
-
-
-def _splits(folder: Path, held_out: str = "val") -> dict[str, Split]:
-    """The splits that a run needs which holds out those rows."""
-    from mien.data.prepare import load
-
-    names = ["train", "val", *(["test"] if held_out == "public" else [])]
-    return {name: load(folder, name) for name in names}
 
 
 @contextmanager

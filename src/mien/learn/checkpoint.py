@@ -66,16 +66,19 @@ def _idle_seconds() -> float:
     return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
+NO_MEMORY = ("can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Words of PyTorch's allocators and of the libraries below it."""
+
+
 @contextmanager
-def enough_memory(settings: Settings) -> Iterator[None]:
+def enough_memory(what: str, instead: str) -> Iterator[None]:
     """Turn what PyTorch says where memory runs out, a GPU's or the machine's, into a TrainingError."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError, a GPU's, is one
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        smaller = max(1, settings.batch // 2)
-        raise TrainingError(f"too little memory for {settings.network}: use --set batch={smaller}") from None
+        raise TrainingError(f"too little memory for {what}: {instead}") from None
 
 
 @dataclass(slots=True)

@@ -65,7 +65,7 @@ def rotation(face: Image, severity: int, chance: np.random.Generator) -> Image:
 
 
 def box_jitter(face: Image, severity: int, chance: np.random.Generator) -> Image:
-    """Shifted both ways and scaled by up to 3 % to 15 % of the side."""
+    """Shifted along both axes and scaled, each by 3 % to 15 % of the side, either way."""
     most = (0.03, 0.06, 0.09, 0.12, 0.15)[severity]
     right, down, zoom = chance.choice((-most, most), 3)
     matrix = cv2.getRotationMatrix2D((SIDE / 2 - 0.5, SIDE / 2 - 0.5), 0, 1 + zoom)

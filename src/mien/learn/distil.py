@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.files import WholeFile
-from mien.learn.checkpoint import WEIGHTS, Machine, digest_of, load_checkpoint
+from mien.learn.checkpoint import Machine, digest_of, enough_memory
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
 from mien.learn.model import FERPLUS, OFFICIAL, half
@@ -108,12 +108,13 @@ def judge(
     votes = torch.bincount(torch.cat(places), minlength=len(images))[:, None]
     said = np.empty((count, len(images), LOGITS), np.uint8)
     for number in range(count):
-        faces = view(images, number, seed, augmentation)
-        total = torch.zeros(len(images), LOGITS, device=device)
-        for teacher, mine in zip(teachers, places, strict=True):
-            with half(device):
-                total[mine] += both_ways(teacher.net, faces, mine)
-        said[number] = packed(total / votes).cpu().numpy()
+        with enough_memory("the teachers", "ask fewer of them, or use --device cpu"):
+            faces = view(images, number, seed, augmentation)
+            total = torch.zeros(len(images), LOGITS, device=device)
+            for teacher, mine in zip(teachers, places, strict=True):
+                with half(device):
+                    total[mine] += both_ways(teacher.net, faces, mine)
+            said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
     grays = mean_grays(images, seed, augmentation)
     names = [source.name for source in sources]
@@ -121,17 +122,14 @@ def judge(
 
 
 def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
-    net, settings, *_ = load_trained(source)
-    net.to(device)
+    trained = load_trained(source)
+    net, settings = trained.net.to(device), trained.settings
     if not settings.votes:
         raise TrainingError(f"{source} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
     if settings.held_out == "public":  # it learned every training image
         return Teacher(net, torch.empty(0, dtype=torch.int64, device=device))
-    if not source.is_dir():
-        raise TrainingError(f"{source} does not say which images it learned from: give the folder of its run")
     learned, held_out = parts(data, settings)
-    digest = digest_of(learned.images)
-    if load_checkpoint(source / WEIGHTS).get("learned", digest) != digest:  # older ones do not say
+    if trained.learned != digest_of(learned.images):
         raise TrainingError(
             f"{source} learned from other images, so nobody knows which it has not seen: use its --data"
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,11 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split
 from mien.errors import DataError, ModelError
-from mien.files import WholeFile
 from mien.labels import EMOTIONS, FERPLUS_COLUMNS
 from mien.learn.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from mien.see.classify import Classifier
 from mien.see.face import Floats, Image
 
-REPORT, TABLE = "report.json", "table.md"
 BINS = 15  # of the calibration error (Guo et al. 2017, arXiv:1706.04599)
 DRAWS = 2000  # bootstrap samples
 CODES = range(len(EMOTIONS))
@@ -41,8 +40,12 @@ def evaluate(
     flip: bool = False,
     threads: int = 1,
     harm: bool = False,
+    seeds: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
-    """The report on a test split: every number of the model card, as plain values; with `harm` robustness as well."""
+    """The report on a test split: every number of the model card, as plain values; with `harm` robustness as well.
+
+    `seeds` are models of the same recipe and of other seeds: the report says how far the accuracies of all lie apart.
+    """
     classifier = Classifier(model, head=head, flip=flip, threads=threads)
     heads = classifier.by_head(test.images)
     scores = heads[classifier.head]
@@ -62,15 +65,24 @@ def evaluate(
         "speed": speed(Classifier(model, head=head, flip=flip), test.images[:1]),
     }
     if fitted := report["model"]["calibration"].get(classifier.head):
-        before = uncalibrated(scores, **fitted)
+        plain = Classifier(model, head=head, threads=threads) if flip else None
+        sides = [scores] if plain is None else [plain(test.images), plain(test.images[..., ::-1])]
+        try:
+            before = np.mean([uncalibrated(side, **fitted) for side in sides], 0)
+        except (TypeError, ValueError):
+            raise ModelError(f"{classifier.path} holds no calibration that can be read: export it again") from None
         for name, rows in subsets.items():
-            right = before[rows].argmax(1) == test.labels[rows]
-            report["official"][name]["before calibration"] = {
-                "accuracy": share(right),
-                **calibration(before[rows], test.labels[rows]),
-            }
+            report["official"][name]["before calibration"] = short(measures(before[rows], test.labels[rows]))
+    chosen_on = subsets.get(PUBLIC_SET, subsets["merged"])
+    report["heads"] = {name: short(measures(heads[name][chosen_on], test.labels[chosen_on])) for name in heads}
     if test.votes is not None:
         report["ferplus"] = {name: ferplus(heads[name], test, subsets) for name in heads}
+    if seeds:
+        others = [_of_one_recipe(classifier, seed, threads)(test.images) for seed in seeds]
+        report["seeds"] = {
+            name: spread([each[rows] for each in (scores, *others)], test.labels[rows])
+            for name, rows in subsets.items()
+        }
     if harm:
         rows = subsets.get(PRIVATE_SET, subsets["merged"])
         report["robustness"] = robustness(classifier, test.images[rows], test.labels[rows])
@@ -80,9 +92,19 @@ def evaluate(
 def _fact(classifier: Classifier, key: str) -> Any:
     """What the model file says of its making."""
     try:
-        return json.loads(classifier.metadata.get(key, "{}"))
-    except ValueError:
+        return dict(json.loads(classifier.metadata.get(key, "{}")))
+    except (TypeError, ValueError):
         raise ModelError(f"{classifier.path} says nothing readable of its {key}: write it with `mien export`") from None
+
+
+def _of_one_recipe(first: Classifier, seed: str | Path, threads: int) -> Classifier:
+    """Another model that was trained as the first one was, but for its seed."""
+    other = Classifier(seed, head=first.head, flip=first.flip, threads=threads)
+    made = [{**_fact(each, "settings"), "seed": None} for each in (first, other)]
+    if made[0] != made[1]:
+        differ = ", ".join(key for key in made[0] if made[0][key] != made[1].get(key))
+        raise ModelError(f"{other.path} was trained otherwise than {first.path} ({differ}): seeds are of one recipe")
+    return other
 
 
 def subsets_of(test: Split) -> dict[str, Flags]:
@@ -116,6 +138,11 @@ def measures(scores: Floats, labels: Codes) -> dict[str, Any]:
         "reliability": reliability(scores, labels),
         "coverage": coverage(scores, labels),
     }
+
+
+def short(found: dict[str, Any]) -> dict[str, Any]:
+    """The measures by which heads are compared, and a head with what it is before calibration."""
+    return {key: found[key] for key in ("accuracy", "macro_f1", "recall", "nll", "ece")}
 
 
 def calibration(scores: Floats, labels: Codes) -> dict[str, float]:
@@ -156,11 +183,20 @@ def robustness(classifier: Classifier, images: Image, labels: Codes) -> dict[str
     return {"clean": clean, "mean": rounded(mean), "relative": rounded(mean / clean), "accuracy": under}
 
 
+def spread(scores: Sequence[Floats], labels: Codes) -> dict[str, Any]:
+    """The accuracies of several models, their mean and their standard deviation (that of a sample)."""
+    accuracies = [share(each.argmax(1) == labels) for each in scores]
+    deviation = rounded(float(np.std(accuracies, ddof=1)))
+    return {"accuracies": accuracies, "mean": rounded(float(np.mean(accuracies))), "deviation": deviation}
+
+
 def coverage(scores: Floats, labels: Codes) -> list[dict[str, float]]:
     """Risk against coverage: the share of errors among the most confident 10 %, 20 %, … 100 %."""
     right = (scores.argmax(1) == labels)[np.argsort(-scores.max(1), kind="stable")]
     firsts = [max(1, round(len(right) * tenth / 10)) for tenth in range(1, 11)]
-    return [{"coverage": tenth / 10, "risk": 1 - share(right[:first])} for tenth, first in enumerate(firsts, 1)]
+    return [
+        {"coverage": tenth / 10, "risk": rounded(1 - right[:first].mean())} for tenth, first in enumerate(firsts, 1)
+    ]
 
 
 def ferplus(scores: Floats, test: Split, subsets: dict[str, Flags]) -> dict[str, Any]:
@@ -205,58 +241,3 @@ def share(right: Flags) -> float:
 def rounded(value: float) -> float:
     """A number for the report: four places, which on 3,589 images is finer than one image."""
     return round(float(value), 4)
-
-
-# --- What is written -------------------------------------------------------------------------------------------------
-
-
-def write(report: dict[str, Any], out: Path) -> None:
-    """Write report.json, table.md, confusion_matrix.png and reliability.png to the folder `out`."""
-    from mien.learn import figures
-
-    with WholeFile(out / REPORT) as file:
-        file.write(json.dumps(report, indent=1) + "\n")
-    with WholeFile(out / TABLE) as file:
-        file.write(table(report))
-    last = report["official"].get(PRIVATE_SET, report["official"]["merged"])
-    figures.confusion(last["confusion"], out / "confusion_matrix.png")
-    figures.reliability(last["reliability"], out / "reliability.png")
-
-
-def table(report: dict[str, Any]) -> str:
-    """The model card's tables, in Markdown."""
-    sets = report["official"]
-    lines = ["| | images | accuracy | 95 % interval | macro-F1 | NLL | ECE |", "|---|---|---|---|---|---|---|"]
-    for name, row in sets.items():
-        low, high = (percent(bound) for bound in row["interval"])
-        lines.append(
-            f"| {name} | {row['images']:,} | **{percent(row['accuracy'])} %** | {low} to {high} "
-            f"| {row['macro_f1']:.3f} | {row['nll']:.3f} | {row['ece']:.3f} |"
-        )
-    last = sets.get(PRIVATE_SET, sets["merged"])
-    lines += ["", f"| on {PRIVATE_SET if PRIVATE_SET in sets else 'merged'} | {' | '.join(EMOTIONS)} |"]
-    lines += ["|---" * (len(EMOTIONS) + 1) + "|"]
-    for key in ("recall", "precision"):
-        lines.append(f"| {key} | {' | '.join(f'{last[key][emotion]:.2f}' for emotion in EMOTIONS)} |")
-    if "ferplus" in report:
-        lines += ["", "| FER+, clear majority of the votes | PublicTest | PrivateTest |", "|---|---|---|"]
-        for head, row in report["ferplus"].items():
-            cells = [
-                f"{percent(row[name]['accuracy'])} %" if name in row else "–" for name in (PUBLIC_SET, PRIVATE_SET)
-            ]
-            lines.append(f"| head `{head}` | {cells[0]} | {cells[1]} |")
-    if "robustness" in report:
-        lines += ["", "| accuracy on PrivateTest, severity | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|"]
-        for name, shares in report["robustness"]["accuracy"].items():
-            lines.append(f"| {name} | {' | '.join(map(percent, shares))} |")
-        mean, relative = report["robustness"]["mean"], report["robustness"]["relative"]
-        lines += ["", f"Mean under corruption: {percent(mean)} %, {relative:.2f} of the accuracy on clean images."]
-    mirrored = ", ".join(f"{percent(value)} % on {name}" for name, value in report["mirrored"].items())
-    lines += ["", f"Accuracy of the mean with the mirror image: {mirrored}."]
-    lines += ["", f"{report['speed']['ms_per_face']:.2f} ms a face on one thread, one face at a time."]
-    return "\n".join(lines) + "\n"
-
-
-def percent(value: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{100 * value:.1f}"

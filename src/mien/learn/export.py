@@ -15,15 +15,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mien.data.prepare import Split
-from mien.errors import ModelError, OutputError
+from mien.errors import ModelError, OutputError, TrainingError
 from mien.files import WholeFile, check_output
 from mien.labels import EMOTIONS
 from mien.learn.calibrate import Calibration, calibrated
-from mien.learn.folds import parts
+from mien.learn.checkpoint import digest_of
+from mien.learn.folds import parts, splits
 from mien.learn.loader import Loader
 from mien.learn.model import OFFICIAL
-from mien.learn.trained import IN_16_BITS, load_trained
+from mien.learn.trained import IN_16_BITS, Trained, load_trained
 from mien.see.classify import HEADS, Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
@@ -48,24 +48,21 @@ class Shipped(nn.Module):
         return tuple(head[:, :OFFICIAL].softmax(1) for head in calibrated)
 
 
-def export(
-    run: Path, out: Path, head: str | None = None, *, half: bool = False, data: dict[str, Split] | None = None
-) -> float:
+def export(run: Path, out: Path, head: str | None = None, *, half: bool = False, data: Path | None = None) -> float:
     """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
-    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large; with `data`
-    its probabilities are calibrated anew, on what these hold of the rows that training held out. Returns the largest
-    difference between the probabilities of the checkpoint and those of the written file, read through `Classifier`.
-    Raises TrainingError for a folder without whole weights and ModelError where the two differ by more than
-    `TOLERANCE`, or `HALF_TOLERANCE`.
+    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large; with `data`,
+    a folder of prepared data, its probabilities are calibrated anew on the rows that training held out. Returns the
+    largest difference between the probabilities of the checkpoint and those of the written file, read through
+    `Classifier`. Raises TrainingError for a folder without whole weights and ModelError where the two differ by more
+    than `TOLERANCE`, or `HALF_TOLERANCE`.
     """
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
     trained = load_trained(run)
     if data is not None:
-        check = Loader(parts(data, trained.settings)[1], torch.device("cpu"), trained.settings.batch, seed=0)
-        trained = trained._replace(calibration=calibrated(trained.net, check))
+        trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
         raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(heads)}")
@@ -78,6 +75,7 @@ def export(
         "head": head or "official",
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
+        "learned": trained.learned,
         "calibration": json.dumps({head: of._asdict() for head, of in zip(heads, trained.calibration, strict=True)}),
     }
     for key, value in facts.items():
@@ -89,6 +87,21 @@ def export(
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference
+
+
+def _anew(trained: Trained, data: Path) -> list[Calibration]:
+    learned, held_out = parts(splits(data, trained.settings.held_out), trained.settings)
+    if trained.learned not in ("", digest_of(learned.images)):
+        raise TrainingError(
+            f"{data} are not the data that this network learned from: nobody knows what it has not seen"
+        )
+    return calibrated(trained.net, Loader(held_out, torch.device("cpu"), trained.settings.batch, trained.settings.seed))
+
+
+def is_calibrated(model: Path) -> bool:
+    """Whether a model file holds a calibration that was fitted."""
+    fitted = json.loads(Classifier(model).metadata["calibration"]).values()
+    return any(of_head["temperature"] != 1 or any(of_head["shifts"]) for of_head in fitted)
 
 
 def _graph(shipped: Shipped, heads: tuple[str, ...]) -> onnx.ModelProto:

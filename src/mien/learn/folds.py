@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013 import PUBLIC
-from mien.data.prepare import Split, duplicate_groups
+from mien.data.prepare import Split, duplicate_groups, load
 from mien.errors import TrainingError
 from mien.learn.settings import FOLDS, Settings
+
+
+def splits(folder: Path, held_out: str) -> dict[str, Split]:
+    """The prepared splits, by name, that a run needs which holds out those rows."""
+    names = ["train", "val", *(["test"] if held_out == "public" else [])]
+    return {name: load(folder, name) for name in names}
 
 
 def parts(data: dict[str, Split], settings: Settings) -> tuple[Split, Split]:

@@ -24,9 +24,7 @@ class Batch(NamedTuple):
     labels: Tensor
     votes: Tensor
     rows: Tensor  # (n,) int64: where in the split each face stands
-    teachers: Tensor | None = (
-        None  # (n, 15): the logits that a student should come to; None where there are labels only
-    )
+    teachers: Tensor | None = None  # (n, 15): the logits that a student should come to, where it has teachers
 
 
 class Loader:

@@ -70,9 +70,10 @@ def train(
     """
     torch.manual_seed(settings.seed)
     torch.set_num_threads(machine.threads)
-    torch.backends.cudnn.benchmark = True  # all batches are of one size, so that the search for a kernel pays
+    torch.backends.cudnn.benchmark = True  # batches are of one size, so that the search for a kernel pays
     limit = limit or TimeLimit()
-    with enough_memory(settings):
+    smaller = max(2, settings.batch // 2)
+    with enough_memory(settings.network, f"begin another run, with --set batch={smaller}"):
         learn, check = _loaders(data, settings, views, torch.device(machine.device))
         if not learn.steps(settings.oversample):
             raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
@@ -119,6 +120,11 @@ def _begin_with(init: Trained | None, run: Run, learn: Loader, settings: Setting
     if (init.settings.network, init.settings.votes > 0) != (settings.network, settings.votes > 0):
         other = f"{init.settings.network} {'with' if init.settings.votes else 'without'} a FER+ head"
         raise TrainingError(f"the model to begin with is a {other}: choose a recipe for such a network")
+    if init.settings.held_out != settings.held_out:
+        raise TrainingError(
+            "the model to begin with may have learned from what this run would hold out: "
+            f"use --set held_out={init.settings.held_out}"
+        )
     first = unfolded(init.net, learn.images[:FACES, None].float().cpu() / 255)
     for net in (run.model, run.average):
         net.load_state_dict(first.state_dict())
@@ -169,30 +175,36 @@ def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) 
         done = epoch - 1 + step / steps
         for group in run.optimiser.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done, settings)
-        chance = torch.get_rng_state()
-        loss, logits = _loss(run.model, batch, settings, mix)
-        total += loss.detach()
+        loss, logits = _step(run, batch, settings, mix)
+        total += loss
         correct += (logits[:, :OFFICIAL].argmax(1) == batch.labels).sum()
         if step % look == 0 or step == steps:
             mean = total.item() / step
             if not math.isfinite(mean):
                 raise _no_number(settings, epoch)
             tick(epoch, step, steps, mean, step * settings.batch / (time.perf_counter() - began))
-        run.optimiser.zero_grad()
-        loss.backward()
-        if settings.sam:
-            torch.set_rng_state(chance)  # the same loss: its dropout and mixup again
-            with uphill(run.model, settings.sam):
-                run.optimiser.zero_grad()
-                _loss(run.model, batch, settings, mix)[0].backward()
-        run.optimiser.step()
         _follow(run.average, run.model, settings.ema, (epoch - 1) * steps + step)
     return total.item() / steps, correct.item() / (steps * settings.batch)
 
 
+def _step(run: Run, batch: Batch, settings: Settings, mix: float) -> tuple[Tensor, Tensor]:
+    """One step of the optimiser; the loss where it began, and the logits."""
+    devices = [batch.faces.device] if batch.faces.is_cuda else []
+    with torch.random.fork_rng(devices, enabled=settings.sam > 0):  # a second pass draws the same dropout and mixup
+        loss, logits = _loss(run.model, batch, settings, mix)
+    run.optimiser.zero_grad()
+    loss.backward()
+    if settings.sam:
+        with uphill(run.model, settings.sam):
+            run.optimiser.zero_grad()
+            _loss(run.model, batch, settings, mix)[0].backward()
+    run.optimiser.step()
+    return loss.detach(), logits
+
+
 def _no_number(settings: Settings, epoch: int) -> TrainingError:
     lower = f"{settings.learning_rate / 10:g}"
-    return TrainingError(f"the loss is no number in epoch {epoch}: start again with --set learning_rate={lower}")
+    return TrainingError(f"the loss is no number in epoch {epoch}: begin another run, with --set learning_rate={lower}")
 
 
 def _loss(model: nn.Module, batch: Batch, settings: Settings, mix: float) -> tuple[Tensor, Tensor]:

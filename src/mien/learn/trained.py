@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +34,7 @@ class Trained(NamedTuple):
     epoch: dict[str, float]  # the row of the history that was kept
     calibration: list[Calibration]  # one a head
     digest: str
+    learned: str  # digest of the images that it learned from; empty where its maker did not say
 
 
 def load_trained(source: Path) -> Trained:
@@ -55,9 +55,12 @@ def _kept(run: Path) -> Trained:
         net.load_state_dict(saved["model"])
     except RuntimeError:
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
-    calibration = _calibration(saved.get("calibration", []), settings)
+    try:
+        calibration = _calibration(saved.get("calibration", []), saved.get("temperatures", []), settings)
+    except (KeyError, TypeError, ValueError):
+        raise TrainingError(f"{run / WEIGHTS} holds no calibration that can be read: train again") from None
     digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
-    return Trained(net.eval(), settings, saved["epoch"], calibration, digest)
+    return Trained(net.eval(), settings, saved["epoch"], calibration, digest, saved.get("learned", ""))
 
 
 def _exported(file: Path) -> Trained:
@@ -72,19 +75,31 @@ def _exported(file: Path) -> Trained:
     try:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
-        calibration = _calibration(json.loads(facts.get("calibration", "{}")).values(), settings)
+        fitted, older = (dict(json.loads(facts.get(key, "{}"))) for key in ("calibration", "temperatures"))
+        calibration = _calibration(list(fitted.values()), list(older.values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
-    except (KeyError, ValueError, TypeError, RuntimeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
-    return Trained(net.eval(), settings, epoch, calibration, digest)
+    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""))
 
 
-def _calibration(saved: Iterable[dict[str, Any]], settings: Settings) -> list[Calibration]:
-    """That of each head; none where a run was interrupted before it was fitted, or is older than it."""
+def _calibration(fitted: list[dict[str, Any]], temperatures: list[float], settings: Settings) -> list[Calibration]:
+    """That of each head; older ones are a temperature alone, and an interrupted run has none yet.
+
+    Raises TypeError or ValueError where it is of other heads.
+    """
     heads = (OFFICIAL, FERPLUS) if settings.votes else (OFFICIAL,)
-    return [Calibration(**each) for each in saved] or [Calibration.none(head) for head in heads]
+    if fitted:
+        found = [Calibration(float(each["temperature"]), list(map(float, each["shifts"]))) for each in fitted]
+    else:
+        found = [
+            Calibration(t, [0.0] * head) for t, head in zip(temperatures or [1.0] * len(heads), heads, strict=True)
+        ]
+    if tuple(len(each.shifts) for each in found) != heads:
+        raise ValueError("a calibration of other heads")
+    return found
 
 
 def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
