@@ -28,12 +28,12 @@ REPORTS = {"s": "docs/report", "m": "docs/report-m"}
 def main() -> None:
     """Ship the network of the run that is named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path, help="the run's folder, or a model file")
+    parser.add_argument("runs", type=Path, nargs="+", help="the run's folder, several of them, or a model file")
     parser.add_argument("--size", choices=PACKAGED, default="s", help="which of the packaged networks it becomes")
     parser.add_argument("--data", type=Path, default=Path("processed"), help="what `mien data prepare` wrote")
     options = parser.parse_args()
     model, out = ROOT / "src/mien/models" / PACKAGED[options.size], REPORTS[options.size]
-    mien("export", options.run, "--out", model, "--half", "--data", options.data)
+    mien("export", *options.runs, "--out", model, "--half", "--data", options.data)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     change(ROOT / "src/mien/see/weights.py", rf'(_own\("{re.escape(model.name)}", ")\w+', rf"\g<1>{digest}")
     mien("evaluate", "--data", options.data, "--model", options.size, "--out", ROOT / out, "--robustness")

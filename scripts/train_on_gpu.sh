@@ -1,6 +1,6 @@
 #!/bin/sh
 # From prepared data to students that learned from an ensemble, in pieces that end by themselves; docs/training.md says
-# what each is expected to take. Called again, every piece goes on where it stopped.
+# what each is expected to take. Called again, teachers and students go on where they stopped; views begin again.
 #
 #     scripts/train_on_gpu.sh teachers | views | students
 #

@@ -241,7 +241,10 @@ def distil_views(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a model file.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="A run's folder, or a model file; of several runs their mean, if --init is one."),
+    ],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
     head: Annotated[
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
@@ -256,12 +259,12 @@ def export(
         from mien.learn.export import export as export_model
         from mien.learn.export import is_calibrated
 
-        difference, calibrated = export_model(run, out, head, half=half, data=data), is_calibrated(out)
+        difference, calibrated = export_model(runs, out, head, half=half, data=data), is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
     if not calibrated:
-        print("Its probabilities are not calibrated, since the run was not finished: --data calibrates them.")
+        print("Its probabilities are not calibrated: give the prepared data that it learned from as --data.")
 
 
 def evaluate(

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from mien.learn.checkpoint import digest_of
 from mien.learn.folds import parts, splits
 from mien.learn.loader import Loader
 from mien.learn.model import OFFICIAL
-from mien.learn.trained import IN_16_BITS, Trained, load_trained
+from mien.learn.trained import IN_16_BITS, Trained, load_mean
 from mien.see.classify import HEADS, Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
@@ -48,9 +49,17 @@ class Shipped(nn.Module):
         return tuple(head[:, :OFFICIAL].softmax(1) for head in calibrated)
 
 
-def export(run: Path, out: Path, head: str | None = None, *, half: bool = False, data: Path | None = None) -> float:
+def export(
+    run: Path | Sequence[Path],
+    out: Path,
+    head: str | None = None,
+    *,
+    half: bool = False,
+    data: Path | None = None,
+) -> float:
     """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
+    Of several runs that began with the same network it is the mean of their weights (`trained.load_mean`).
     `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large; with `data`,
     a folder of prepared data, its probabilities are calibrated anew on the rows that training held out. Returns the
     largest difference between the probabilities of the checkpoint and those of the written file, read through
@@ -60,12 +69,13 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False,
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
-    trained = load_trained(run)
+    runs = [run] if isinstance(run, Path) else run
+    trained, name = load_mean(runs), " and ".join(map(str, runs))
     if data is not None:
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
-        raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(heads)}")
+        raise ModelError(f"{name} was trained without a head {head!r}: choose one of {', '.join(heads)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
@@ -75,6 +85,7 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False,
         "head": head or "official",
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
+        "others": json.dumps([asdict(other) for other in trained.others]),
         "learned": trained.learned,
         "calibration": json.dumps({head: of._asdict() for head, of in zip(heads, trained.calibration, strict=True)}),
     }
@@ -83,7 +94,7 @@ def export(run: Path, out: Path, head: str | None = None, *, half: bool = False,
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
     if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is no number
-        raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
+        raise ModelError(f"{name} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference

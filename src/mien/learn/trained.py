@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,7 @@ class Trained(NamedTuple):
     calibration: list[Calibration]  # one a head
     digest: str
     learned: str  # digest of the images that it learned from; empty where its maker did not say
+    others: Sequence[Settings] = ()  # of the runs whose weights are in the mean as well
 
 
 def load_trained(source: Path) -> Trained:
@@ -43,6 +45,29 @@ def load_trained(source: Path) -> Trained:
     Raises TrainingError for a run, and ModelError for a file, that is missing, broken or of other code.
     """
     return _exported(source) if source.suffix.lower() == ".onnx" else _kept(source)
+
+
+def load_mean(runs: Sequence[Path]) -> Trained:
+    """The mean of the weights of several runs that began with one and the same network; of one run, its own.
+
+    Such runs come to lie in one valley of the loss, whose middle is flatter than its sides (Wortsman et al. 2022,
+    arXiv:2203.05482, "model soups"). The mean is not calibrated. Raises TrainingError for runs that began otherwise.
+    """
+    members = [load_trained(run) for run in runs]
+    first, *others = members
+    if not others:
+        return first
+    if not all(run.is_dir() for run in runs):
+        raise TrainingError("only the folders of runs can be averaged: a model file has lost its batch normalisation")
+    began = {(each.settings.network, each.settings.init, each.settings.held_out, each.learned) for each in members}
+    if len(began) > 1 or not first.settings.init:
+        raise TrainingError("only runs that began with the same --init, network and images can be averaged")
+    weights = [each.net.state_dict() for each in members]
+    for name, mean in weights[0].items():
+        if mean.is_floating_point():
+            mean.copy_(torch.stack([each[name] for each in weights]).mean(0))
+    none = [Calibration.none(len(of_head.shifts)) for of_head in first.calibration]
+    return first._replace(calibration=none, others=[each.settings for each in others])
 
 
 def _kept(run: Path) -> Trained:
