@@ -1,6 +1,6 @@
-"""Make a run's network one of the packaged ones, and let every document say what it was measured to do.
+"""Make a run's network, or the mean of several, one of the packaged ones; let every document say what it does.
 
-    python scripts/ship_model.py runs/student-s [--size s] [--data processed]
+    python scripts/ship_model.py RUN [RUN ...] [--size s] [--data processed]
 
 Exports it, writes its SHA-256 into see/weights.py, measures it on the test images into docs/report or docs/report-m,
 and puts the tables into MODEL_CARD.md and README.md. PrivateTest is looked at here, so this is for when everything has
@@ -26,7 +26,7 @@ REPORTS = {"s": "docs/report", "m": "docs/report-m"}
 
 
 def main() -> None:
-    """Ship the network of the run that is named on the command line."""
+    """Ship what is named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+", help="the run's folder, several of them, or a model file")
     parser.add_argument("--size", choices=PACKAGED, default="s", help="which of the packaged networks it becomes")

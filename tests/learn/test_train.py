@@ -130,7 +130,7 @@ def test_without_patience_the_last_epoch_is_kept(data: Data, quick: Settings, tm
 def test_sharpness_aware_steps_see_the_same_dropout_and_come_to_other_weights(
     data: Data, quick: Settings, tmp_path: Path
 ) -> None:
-    settings = replace(quick, epochs=1, optimiser="sgd", dropout=0.5)
+    settings = replace(quick, epochs=2, optimiser="sgd", dropout=0.5, mixup=0.4)
     for name, radius in {"plain": 0.0, "hardly": 1e-7, "far": 0.5}.items():
         train(data, tmp_path / name, replace(settings, sam=radius), machine=Machine())
 

@@ -129,7 +129,7 @@ def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
 ) -> None:
     first = load_trained(model)
     settings = replace(quick, votes=0.5, init=first.digest, held_out="0")
-    with pytest.raises(TrainingError, match="use --set held_out=val"):
+    with pytest.raises(TrainingError, match="with --set held_out=public"):
         train(voted, tmp_path, settings, machine=Machine(), init=first)
 
 
@@ -176,6 +176,7 @@ def test_the_mean_is_exported_and_calibrated(
     assert not is_calibrated(tmp_path / "mean.onnx")
     export(runs, tmp_path / "mean.onnx", data=written(voted, tmp_path / "data"))
     assert is_calibrated(tmp_path / "mean.onnx")
+    assert [other.seed for other in load_trained(tmp_path / "mean.onnx").others] == [1]
     with torch.inference_mode():
         official = load_mean(runs).net(PIXELS)[:, :OFFICIAL]
     calibrated = load_trained(tmp_path / "mean.onnx").calibration[0](official).softmax(1)
@@ -204,7 +205,7 @@ def test_the_command_begins_with_a_model_and_says_what_is_wrong_with_it(
     model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     subprocess.run([sys.executable, ROOT / "scripts/small_data.py", tmp_path / "data"], check=True)
-    quick = ("--set", "epochs=1", "--set", "batch=8", "--set", "held_out=val", "--threads", 1)
+    quick = ("--set", "epochs=1", "--set", "batch=8", "--threads", 1)
     command = ("train", "--recipe", "student-s", "--data", tmp_path / "data", "--out", tmp_path / "on", *quick)
     assert mien(*command, "--init", tmp_path / "no.onnx") == 2
     assert "no model at" in capfd.readouterr().err

@@ -150,7 +150,7 @@ def train(
             check_network(member.network)
         resume = True  # the same command again goes on where it stopped
     prepared = splits(data, settings.held_out)
-    failed = []
+    code, failed = 0, []
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
         if resume and members is None and not (folder / CHECKPOINT).exists():
@@ -171,10 +171,10 @@ def train(
         if code or limit.over:
             why = "Stopped" if code else "Too little time is left for another epoch"
             print(f"{why}. What is done is kept: the same command{'' if members else ' with --resume'} goes on.")
-            return code
+            break
     if failed:
         raise TrainingError(f"{counted(len(failed), 'member')} could not be trained: {', '.join(failed)}")
-    return 0
+    return code
 
 
 def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: int, limit: TimeLimit) -> int:

@@ -78,6 +78,7 @@ class Teacher(NamedTuple):
     unseen: Tensor
 
 
+@enough_memory("the teachers", "ask fewer of them")
 def judge(
     data: dict[str, Split],
     sources: Sequence[Path],
@@ -108,13 +109,12 @@ def judge(
     votes = torch.bincount(torch.cat(places), minlength=len(images))[:, None]
     said = np.empty((count, len(images), LOGITS), np.uint8)
     for number in range(count):
-        with enough_memory("the teachers", "ask fewer of them, or use --device cpu"):
-            faces = view(images, number, seed, augmentation)
-            total = torch.zeros(len(images), LOGITS, device=device)
-            for teacher, mine in zip(teachers, places, strict=True):
-                with half(device):
-                    total[mine] += both_ways(teacher.net, faces, mine)
-            said[number] = packed(total / votes).cpu().numpy()
+        faces = view(images, number, seed, augmentation)
+        total = torch.zeros(len(images), LOGITS, device=device)
+        for teacher, mine in zip(teachers, places, strict=True):
+            with half(device):
+                total[mine] += both_ways(teacher.net, faces, mine)
+        said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
     grays = mean_grays(images, seed, augmentation)
     names = [source.name for source in sources]
@@ -131,7 +131,8 @@ def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.de
     learned, held_out = parts(data, settings)
     if trained.learned != digest_of(learned.images):
         raise TrainingError(
-            f"{source} learned from other images, so nobody knows which it has not seen: use its --data"
+            f"{source} learned from other images or does not say from which, so nobody knows which it has not seen: "
+            "use the --data that it was trained on"
         )
     unseen = np.flatnonzero(np.isin(pool.rows, held_out.rows))
     return Teacher(net, torch.from_numpy(unseen).to(device))

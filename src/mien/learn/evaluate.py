@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mien.data.prepare import Split
 from mien.errors import DataError, ModelError
 from mien.labels import EMOTIONS, FERPLUS_COLUMNS
 from mien.learn.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from mien.learn.settings import settings_from
 from mien.see.classify import Classifier
 from mien.see.face import Floats, Image
 
@@ -58,6 +60,7 @@ def evaluate(
             "head": classifier.head,
             "flip": flip,
             "settings": _fact(classifier, "settings"),
+            "others": _fact(classifier, "others", list),  # the settings of runs that its weights are a mean with
             "calibration": _fact(classifier, "calibration"),
         },
         "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
@@ -78,7 +81,7 @@ def evaluate(
     if test.votes is not None:
         report["ferplus"] = {name: ferplus(heads[name], test, subsets) for name in heads}
     if seeds:
-        others = [_of_one_recipe(classifier, seed, threads)(test.images) for seed in seeds]
+        others = [other(test.images) for other in _other_seeds(classifier, seeds, threads)]
         report["seeds"] = {
             name: spread([each[rows] for each in (scores, *others)], test.labels[rows])
             for name, rows in subsets.items()
@@ -89,22 +92,24 @@ def evaluate(
     return report
 
 
-def _fact(classifier: Classifier, key: str) -> Any:
+def _fact(classifier: Classifier, key: str, kind: type = dict) -> Any:
     """What the model file says of its making."""
     try:
-        return dict(json.loads(classifier.metadata.get(key, "{}")))
+        return kind(json.loads(classifier.metadata.get(key, "[]")))
     except (TypeError, ValueError):
         raise ModelError(f"{classifier.path} says nothing readable of its {key}: write it with `mien export`") from None
 
 
-def _of_one_recipe(first: Classifier, seed: str | Path, threads: int) -> Classifier:
-    """Another model that was trained as the first one was, but for its seed."""
-    other = Classifier(seed, head=first.head, flip=first.flip, threads=threads)
-    made = [{**_fact(each, "settings"), "seed": None} for each in (first, other)]
-    if made[0] != made[1]:
-        differ = ", ".join(key for key in made[0] if made[0][key] != made[1].get(key))
-        raise ModelError(f"{other.path} was trained otherwise than {first.path} ({differ}): seeds are of one recipe")
-    return other
+def _other_seeds(first: Classifier, models: Sequence[str | Path], threads: int) -> list[Classifier]:
+    """Models that were trained as the first one was, but for their seeds."""
+    classifiers = [first, *(Classifier(model, head=first.head, flip=first.flip, threads=threads) for model in models)]
+    made = [settings_from({"augmentation": {}, **_fact(each, "settings")}) for each in classifiers]
+    for each, settings in zip(classifiers, made, strict=True):
+        if replace(settings, seed=made[0].seed) != made[0] or _fact(each, "others", list):
+            raise ModelError(f"{each.path} was not trained as {first.path} was, but for its seed: leave it out")
+    if len({settings.seed for settings in made}) < len(made):
+        raise ModelError(f"two of the models have the same seed as {first.path} or as each other: leave one out")
+    return classifiers[1:]
 
 
 def subsets_of(test: Split) -> dict[str, Flags]:

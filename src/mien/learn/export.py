@@ -45,8 +45,8 @@ class Shipped(nn.Module):
         """Contempt, the last logit, is no emotion of ours: without it its probability is shared among the seven."""
         logits = self.net(faces.float() / 255)
         heads = logits.split([len(of_head.shifts) for of_head in self.calibration], dim=1)
-        calibrated = (of_head(head) for head, of_head in zip(heads, self.calibration, strict=True))
-        return tuple(head[:, :OFFICIAL].softmax(1) for head in calibrated)
+        pairs = zip(heads, self.calibration, strict=True)
+        return tuple(of_head(head)[:, :OFFICIAL].softmax(1) for head, of_head in pairs)
 
 
 def export(
@@ -70,12 +70,12 @@ def export(
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
     runs = [run] if isinstance(run, Path) else run
-    trained, name = load_mean(runs), " and ".join(map(str, runs))
+    trained, which = load_mean(runs), " and ".join(map(str, runs))
     if data is not None:
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
-        raise ModelError(f"{name} was trained without a head {head!r}: choose one of {', '.join(heads)}")
+        raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(heads)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
@@ -87,14 +87,16 @@ def export(
         "epoch": json.dumps(trained.epoch),
         "others": json.dumps([asdict(other) for other in trained.others]),
         "learned": trained.learned,
-        "calibration": json.dumps({head: of._asdict() for head, of in zip(heads, trained.calibration, strict=True)}),
+        "calibration": json.dumps({name: of._asdict() for name, of in zip(heads, trained.calibration, strict=True)}),
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
     if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is no number
-        raise ModelError(f"{name} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
+        raise ModelError(
+            f"{which} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien"
+        )
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference
@@ -102,7 +104,7 @@ def export(
 
 def _anew(trained: Trained, data: Path) -> list[Calibration]:
     learned, held_out = parts(splits(data, trained.settings.held_out), trained.settings)
-    if trained.learned not in ("", digest_of(learned.images)):
+    if trained.settings.held_out != "public" and trained.learned != digest_of(learned.images):
         raise TrainingError(
             f"{data} are not the data that this network learned from: nobody knows what it has not seen"
         )

@@ -9,7 +9,6 @@ from typing import Any
 
 from mien.files import WholeFile
 from mien.labels import EMOTIONS
-from mien.learn import figures
 from mien.learn.evaluate import PRIVATE_SET, PUBLIC_SET
 
 REPORT, TABLE = "report.json", "table.md"
@@ -17,6 +16,8 @@ REPORT, TABLE = "report.json", "table.md"
 
 def write(report: dict[str, Any], out: Path) -> None:
     """Write report.json, table.md, confusion_matrix.png and reliability.png to the folder `out`."""
+    from mien.learn import figures  # Matplotlib takes a second to load, and the table does not need it
+
     with WholeFile(out / REPORT) as file:
         file.write(json.dumps(report, indent=1) + "\n")
     with WholeFile(out / TABLE) as file:
@@ -41,7 +42,7 @@ def percent(value: float) -> str:
 
 
 def _last(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The set that nothing was chosen on, by name, and what was measured there."""
+    """PrivateTest, or all where it is not told apart: its name, and what was measured there."""
     name = PRIVATE_SET if PRIVATE_SET in report["official"] else "merged"
     return name, report["official"][name]
 

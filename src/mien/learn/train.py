@@ -72,8 +72,8 @@ def train(
     torch.set_num_threads(machine.threads)
     torch.backends.cudnn.benchmark = True  # batches are of one size, so that the search for a kernel pays
     limit = limit or TimeLimit()
-    smaller = max(2, settings.batch // 2)
-    with enough_memory(settings.network, f"begin another run, with --set batch={smaller}"):
+    smaller = f"begin another run, with --set batch={settings.batch // 2}"
+    with enough_memory(settings.network, smaller if settings.batch >= 4 else "end what else takes it"):
         learn, check = _loaders(data, settings, views, torch.device(machine.device))
         if not learn.steps(settings.oversample):
             raise TrainingError(f"there are fewer training images than a batch of {settings.batch}: use --set batch=16")
@@ -120,10 +120,11 @@ def _begin_with(init: Trained | None, run: Run, learn: Loader, settings: Setting
     if (init.settings.network, init.settings.votes > 0) != (settings.network, settings.votes > 0):
         other = f"{init.settings.network} {'with' if init.settings.votes else 'without'} a FER+ head"
         raise TrainingError(f"the model to begin with is a {other}: choose a recipe for such a network")
-    if init.settings.held_out != settings.held_out:
+    seen = (init.settings.held_out, init.learned) != (settings.held_out, run.learned)
+    if settings.held_out != "public" and seen:  # nobody learns from PublicTest
         raise TrainingError(
-            "the model to begin with may have learned from what this run would hold out: "
-            f"use --set held_out={init.settings.held_out}"
+            "the model to begin with may have learned from what this run would hold out: hold out PublicTest, "
+            "with --set held_out=public and without --fold and --members"
         )
     first = unfolded(init.net, learn.images[:FACES, None].float().cpu() / 255)
     for net in (run.model, run.average):

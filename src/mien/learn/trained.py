@@ -100,6 +100,7 @@ def _exported(file: Path) -> Trained:
     try:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
+        others = [settings_from(other) for other in json.loads(facts.get("others", "[]"))]
         fitted, older = (dict(json.loads(facts.get(key, "{}"))) for key in ("calibration", "temperatures"))
         calibration = _calibration(list(fitted.values()), list(older.values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
@@ -107,7 +108,7 @@ def _exported(file: Path) -> Trained:
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
-    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""))
+    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others)
 
 
 def _calibration(fitted: list[dict[str, Any]], temperatures: list[float], settings: Settings) -> list[Calibration]:
@@ -119,9 +120,8 @@ def _calibration(fitted: list[dict[str, Any]], temperatures: list[float], settin
     if fitted:
         found = [Calibration(float(each["temperature"]), list(map(float, each["shifts"]))) for each in fitted]
     else:
-        found = [
-            Calibration(t, [0.0] * head) for t, head in zip(temperatures or [1.0] * len(heads), heads, strict=True)
-        ]
+        older = map(float, temperatures or [1.0] * len(heads))
+        found = [Calibration(each, [0.0] * head) for each, head in zip(older, heads, strict=True)]
     if tuple(len(each.shifts) for each in found) != heads:
         raise ValueError("a calibration of other heads")
     return found
