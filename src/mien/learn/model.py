@@ -120,7 +120,7 @@ def resnet(
 
 
 NETWORKS: dict[str, Callable[[int, float], nn.Sequential]] = {
-    # For one CPU thread; multiply-adds and milliseconds of a Zen 3 core in ONNX Runtime 1.26: 29.7 M and 0.7 ms for
+    # For one CPU thread; multiply-adds and milliseconds of a quiet Zen 3 core in ONNX Runtime: 29.7 M and 0.7 ms for
     # plain-s, 88.9 M and 1.9 ms for resnet-m.
     "baseline": lambda *end: plain((40, 80, 160, 320), (1, 2, 2, 2), (128,), *end),
     "plain-s": lambda *end: plain((32, 64, 128, 256), (1, 2, 2, 2), (), *end),
