@@ -129,7 +129,7 @@ def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.de
     if settings.held_out == "public":  # it learned every training image
         return Teacher(net, torch.empty(0, dtype=torch.int64, device=device))
     learned, held_out = parts(data, settings)
-    if trained.learned != digest_of(learned.images):
+    if trained.may_know(settings.held_out, digest_of(learned.images)):
         raise TrainingError(
             f"{source} learned from other images or does not say from which, so nobody knows which it has not seen: "
             "use the --data that it was trained on"

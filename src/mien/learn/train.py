@@ -120,8 +120,7 @@ def _begin_with(init: Trained | None, run: Run, learn: Loader, settings: Setting
     if (init.settings.network, init.settings.votes > 0) != (settings.network, settings.votes > 0):
         other = f"{init.settings.network} {'with' if init.settings.votes else 'without'} a FER+ head"
         raise TrainingError(f"the model to begin with is a {other}: choose a recipe for such a network")
-    seen = (init.settings.held_out, init.learned) != (settings.held_out, run.learned)
-    if settings.held_out != "public" and seen:  # nobody learns from PublicTest
+    if init.may_know(settings.held_out, run.learned):
         raise TrainingError(
             "the model to begin with may have learned from what this run would hold out: hold out PublicTest, "
             "with --set held_out=public and without --fold and --members"

@@ -38,6 +38,14 @@ class Trained(NamedTuple):
     learned: str  # digest of the images that it learned from; empty where its maker did not say
     others: Sequence[Settings] = ()  # of the runs whose weights are in the mean as well
 
+    def may_know(self, held_out: str, learned: str) -> bool:
+        """Whether it may have learned from what is held out as `held_out` says, where `learned` names the rest.
+
+        Nobody learns from PublicTest. Of anything else only one is sure not to have learned: who held out the same of
+        the same images.
+        """
+        return held_out != "public" and (held_out, learned) != (self.settings.held_out, self.learned)
+
 
 def load_trained(source: Path) -> Trained:
     """The network of a run's folder or of a model file, on the CPU, ready to be asked.
