@@ -114,7 +114,8 @@ def train(
         typer.Option(help="Begin with the weights of s, m or an ONNX file.  \\[default: chance]"),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, callback=finite, help="Stop before so many minutes have passed.")
+        float | None,
+        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later, but the first."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
