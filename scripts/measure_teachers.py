@@ -3,7 +3,7 @@
     python scripts/measure_teachers.py runs/teacher/* --data processed [--private]
 
 Every number is of the official head, each face averaged with its mirror image; an ensemble is the mean of its
-members' probabilities. Prints a table, and writes it to --out as JSON.
+members' probabilities. A run that is not done is left out. Prints a table, and writes it to --out as JSON.
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ if __name__ == "__main__":
     parser.add_argument("--private", action="store_true", help="also on PrivateTest: once, when all is chosen")
     parser.add_argument("--out", type=Path, default=Path("teachers.json"))
     asked = parser.parse_args()
+    for run in asked.runs:
+        if not (run / HELD_OUT).exists():
+            print(f"{run} is not done and not counted")
+    asked.runs = [run for run in asked.runs if (run / HELD_OUT).exists()]
+    if not asked.runs:
+        raise SystemExit("no teacher is done: train on with scripts/train_on_gpu.sh teachers")
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     table = {"held out": held_out(asked.runs), "PublicTest": on_test(asked.runs, PUBLIC, asked.data, place)}
     if asked.private:

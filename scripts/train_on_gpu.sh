@@ -23,8 +23,12 @@ teachers) # shellcheck disable=SC2086 # options are words
         --minutes "$MINUTES" $TEACHER $OPTIONS
     ;;
 views) # by the members that are done
+    if ! held_out=$(ls "$RUNS"/teacher/*/held_out.npz 2>/dev/null); then
+        echo "no teacher in $RUNS/teacher is done: call $0 teachers" >&2
+        exit 2
+    fi
     # shellcheck disable=SC2046,SC2086
-    mien distil-views $(ls "$RUNS"/teacher/*/held_out.npz | sed 's|/held_out.npz||') --data "$DATA" \
+    mien distil-views $(echo "$held_out" | sed 's|/held_out.npz||') --data "$DATA" \
         --out "$RUNS/views.npz" --count "$VIEWS" $OPTIONS
     ;;
 students) # side by side: networks this small leave a GPU idle by themselves

@@ -63,17 +63,21 @@ _HOMES = {
 
 
 def read(
-    picture: str | PathLike[str] | Image, *, min_face: float = 20, model: str | Path | None = None
+    picture: str | PathLike[str] | Image,
+    *,
+    min_face: float = 20,
+    model: str | Path | None = None,
+    head: str | None = None,
 ) -> list[Reading]:
     """Read the emotion of every face in one picture, from left to right.
 
     `picture` is a file or an array of RGB bytes, (height, width, 3); a gray one may be (height, width). `min_face` is
-    the side in pixels of the smallest face that is looked for, `model` is "s", "m" or an ONNX file.
-    Raises SourceError and ModelError.
+    the side in pixels of the smallest face that is looked for, `model` is "s", "m" or an ONNX file, `head` says whose
+    labels are spoken, as in `Classifier`. Raises SourceError and ModelError.
     """
     from mien.media.sources import open_picture
 
-    [(_, readings)] = _usual_pipeline(model, min_face)([open_picture(picture)])
+    [(_, readings)] = _usual_pipeline(model, head, min_face)([open_picture(picture)])
     return readings
 
 
@@ -84,14 +88,16 @@ def watch(
     fps: float | None = None,
     min_face: float = 40,
     model: str | Path | None = None,
+    head: str | None = None,
     timeout: float = 10,
 ) -> Watch:
     """Yield the frames of a camera, a stream or a video file, each with its readings from left to right.
 
     `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
     of a live source the newest one, the others are dropped. `min_face` is the side in pixels of the smallest face that
-    is looked for, `timeout` the seconds that a stream may be silent. Closing the generator frees everything;
-    its `journal` counts the frames that were dropped and tells when a stream was lost. Raises SourceError.
+    is looked for, `model` and `head` are those of `read`, `timeout` the seconds that a stream may be silent. Closing
+    the generator frees everything; its `journal` counts the frames that were dropped and tells when a stream was lost.
+    Raises SourceError and ModelError.
     """
     from functools import partial
 
@@ -100,14 +106,14 @@ def watch(
     from mien.see.pipeline import open_pipeline
 
     opened = open_source(source, every=every, fps=fps, timeout=timeout)
-    return Watch(opened, partial(open_pipeline, model, min_face=min_face, stream=True))
+    return Watch(opened, partial(open_pipeline, model, head=head, min_face=min_face, stream=True))
 
 
 @lru_cache(maxsize=2)
-def _usual_pipeline(model: str | Path | None, min_face: float) -> Pipeline:
+def _usual_pipeline(model: str | Path | None, head: str | None, min_face: float) -> Pipeline:
     from mien.see.pipeline import open_pipeline
 
-    return open_pipeline(model, min_face=min_face)
+    return open_pipeline(model, head=head, min_face=min_face)
 
 
 def __getattr__(name: str) -> object:

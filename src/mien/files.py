@@ -5,6 +5,7 @@ A file is written as a part beside its place, which is renamed when all of it is
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -79,7 +80,7 @@ def check_output(path: Path) -> None:
         if S_ISDIR(mode):
             raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
         if not S_ISREG(mode):  # the rename would put a file in the place of a device
-            raise OutputError(f"cannot write {path}: it is not a file; use - for standard output")
+            raise OutputError(f"cannot write {path}: it is a device, not a file; name a file")
         if not os.access(path, os.W_OK):
             raise OutputError(f"cannot write {path}: it is write-protected; use another name")
     check_folder(Path(os.path.realpath(path)).parent)
@@ -120,7 +121,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"cannot write {path} ({reason}): use another name or place") from error
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room there, or use another place" if full else "use another name or place"
+        raise OutputError(f"cannot write {path} ({reason}): {remedy}") from error
 
 
 def _part(folder: Path) -> Path:

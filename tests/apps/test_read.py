@@ -303,6 +303,8 @@ def test_the_head_that_is_asked_can_be_chosen(tmp_path: Path, capsys: pytest.Cap
     assert told["official"] != told["ferplus"]
     assert told["blend"] == pytest.approx((told["official"] + told["ferplus"]) / 2, abs=1e-3)
     capsys.readouterr()
+    [reading] = mien.read(ASTRONAUT, head="ferplus")
+    assert reading.scores[EMOTIONS.index("happy")] == pytest.approx(told["ferplus"], abs=1e-3)
     assert run("read", ASTRONAUT, "--head", "best") == 2
     assert "choose one of official, ferplus, blend" in only_line(capsys.readouterr().err)
 

@@ -33,7 +33,7 @@ from mien.learn.distil import (
 )
 from mien.learn.folds import folds, parts, take, whole
 from mien.learn.limit import TimeLimit
-from mien.learn.model import NETWORKS, OFFICIAL, build
+from mien.learn.model import NETWORKS, OFFICIAL, build, half
 from mien.learn.settings import RECIPES, Augmentation, Settings, members_of, settings_from
 from mien.learn.train import train
 from mien.learn.trained import load_trained
@@ -295,7 +295,7 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
     assert len(train(data, tmp_path, once, machine=ONE, resume=True)) == 1
     saved["settings"]["mystery"] = 1
     write(tmp_path / CHECKPOINT, saved)
-    with pytest.raises(TrainingError, match="newer Mien"):
+    with pytest.raises(TrainingError, match="its settings are none that this Mien knows, a newer one may"):
         train(data, tmp_path, once, machine=ONE, resume=True)
 
 
@@ -304,6 +304,8 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("could not create a primitive"),
+        MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
@@ -351,6 +353,30 @@ def test_too_little_memory_for_teachers_is_one_line(
 def test_members_that_are_none_are_one_line(members: str) -> None:
     with pytest.raises(TrainingError, match="NETWORK:FOLD"):
         members_of(TINY, members)
+
+
+def test_a_member_named_twice_is_refused() -> None:
+    with pytest.raises(TrainingError, match="plain-s:0 is named twice"):
+        members_of(TINY, "plain-s:0,plain-s:1,plain-s:0")
+
+
+def test_a_member_is_begun_only_where_there_is_time_for_an_epoch_as_long_as_those_before(
+    data: dict[str, Split], tmp_path: Path
+) -> None:
+    limit = TimeLimit(10)
+    train(data, tmp_path / "first", TINY, machine=ONE, limit=limit)
+    assert limit.longest > 0
+    limit.longest = 700.0
+    assert train(data, tmp_path / "second", TINY, machine=ONE, limit=limit) == []
+    assert limit.over
+    limit = TimeLimit(20)
+    assert len(train(data, tmp_path / "second", TINY, machine=ONE, limit=limit, resume=True)) == TINY.epochs
+
+
+def test_a_pytorch_that_does_not_tell_what_the_processor_can_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("torch.cpu.get_capabilities", raising=False)
+    with half(torch.device("cpu")):
+        assert torch.ones(2, 2).mm(torch.ones(2, 2)).dtype == torch.float32
 
 
 # --- The commands ----------------------------------------------------------------------------------------------------

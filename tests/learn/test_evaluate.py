@@ -31,6 +31,7 @@ from mien.learn.evaluate import (
     uncalibrated,
 )
 from mien.learn.export import export
+from mien.learn.folds import public
 from mien.learn.report import table, write
 from mien.learn.train import train
 from mien.learn.trained import load_trained
@@ -132,6 +133,33 @@ def test_where_public_and_private_are_not_told_apart_there_is_the_merged_number_
     assert list(subsets_of(test)) == ["merged"]
     with pytest.raises(DataError, match="does not say which rows are Public"):
         subsets_of(replace(test, usage=None))
+
+
+def test_while_something_is_chosen_a_report_can_be_of_public_test_alone(
+    run: Path, voted: dict[str, Split], tmp_path: Path
+) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    alone = evaluate(public(voted["test"]), tmp_path / "emotion.onnx")
+    both = evaluate(voted["test"], tmp_path / "emotion.onnx")
+    assert alone["official"] == {"PublicTest": both["official"]["PublicTest"]}
+    assert alone["heads"] == both["heads"]
+    text = table(alone)
+    assert "PrivateTest |" not in text.replace("| PublicTest | PrivateTest |", "")
+    assert "merged" not in text
+
+
+def test_a_model_that_gives_no_numbers_is_refused(run: Path, voted: dict[str, Split], tmp_path: Path) -> None:
+    export(run, tmp_path / "emotion.onnx")
+    graph = onnx.load(tmp_path / "emotion.onnx")
+    for array in graph.graph.initializer:
+        if array.data_type == onnx.TensorProto.FLOAT:
+            values = onnx.numpy_helper.to_array(array)
+            array.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), array.name))
+    onnx.save(graph, tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="scores that are no numbers"):
+        evaluate(voted["test"], tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="weights that are no numbers"):
+        load_trained(tmp_path / "none.onnx")
 
 
 def test_ferplus_counts_only_faces_on_which_most_voters_agreed(voted: dict[str, Split]) -> None:

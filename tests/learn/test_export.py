@@ -160,7 +160,7 @@ def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_p
     with pytest.raises(TrainingError, match="does not exist: train with"):
         export(tmp_path, out)
     (tmp_path / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:1000])
-    with pytest.raises(TrainingError, match="is it truncated"):
+    with pytest.raises(TrainingError, match="may be truncated: delete it"):
         export(tmp_path, out)
     with pytest.raises(ModelError, match="choose one of official, ferplus"):
         export(run, out, head="best")
@@ -169,6 +169,38 @@ def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_p
         export(run, tmp_path / "emotion.txt")
     with pytest.raises(OutputError, match="there is no folder"):
         export(run, tmp_path / "nowhere" / "emotion.onnx")
+
+
+def test_a_full_temporary_folder_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc")  # where nothing can be written
+    with pytest.raises(OutputError, match=r"cannot write /proc"):
+        export(run, tmp_path / "emotion.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_are_no_numbers_are_refused(run: Path, tmp_path: Path) -> None:
+    saved = load_checkpoint(run / WEIGHTS)
+    next(iter(saved["model"].values())).fill_(float("nan"))
+    torch.save(saved, tmp_path / WEIGHTS)
+    with pytest.raises(TrainingError, match="weights that are no numbers: train it again"):
+        export(tmp_path, tmp_path / "emotion.onnx")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("settings", {"votes": "a", "augmentation": {}}, "its setting votes is 'a'"),
+        ("settings", {"dropout": "q", "augmentation": {}}, "its setting dropout is 'q'"),
+        ("settings", {"augmentation": {"zoom": None}}, "its setting zoom is None"),
+        ("settings", "x", "settings are none that this Mien knows"),
+        ("model", [1], "trained by other code"),
+    ],
+)
+def test_a_run_of_other_code_is_refused(run: Path, tmp_path: Path, field: str, value: object, said: str) -> None:
+    torch.save({**load_checkpoint(run / WEIGHTS), field: value}, tmp_path / WEIGHTS)
+    with pytest.raises(TrainingError, match=said) as error:
+        export(tmp_path, tmp_path / "emotion.onnx")
+    assert str(tmp_path) in str(error.value)
 
 
 def test_weights_of_another_network_are_refused(run: Path, tmp_path: Path) -> None:

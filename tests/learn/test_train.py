@@ -236,7 +236,35 @@ def test_a_broken_checkpoint_is_refused(
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage])
     message = refused(data, tmp_path, quick, resume=True)
     assert str(path) in message
-    assert ("not a checkpoint" if damage == "something else" else "is it truncated?") in message
+    assert ("not a checkpoint" if damage == "something else" else "may be truncated: delete it") in message
+
+
+@pytest.mark.parametrize(("field", "value"), [("history", [{"epoch": 1}]), ("model", "abc"), ("history", 1)])
+def test_a_checkpoint_of_other_code_is_refused(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    torch.save({**load_checkpoint(unbroken / CHECKPOINT), field: value}, tmp_path / CHECKPOINT)
+    assert "was trained by other code" in refused(data, tmp_path, quick, resume=True)
+
+
+def test_a_network_without_its_checkpoint_is_not_written_over(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
+) -> None:
+    kept = (unbroken / WEIGHTS).read_bytes()
+    (tmp_path / WEIGHTS).write_bytes(kept)
+    assert "would be written over" in refused(data, tmp_path, quick)
+    assert "no checkpoint to go on from" in refused(data, tmp_path, quick, resume=True)
+    assert (tmp_path / WEIGHTS).read_bytes() == kept
+
+
+def test_a_kill_between_the_files_of_the_first_epoch_costs_that_epoch_only(
+    data: Data, quick: Settings, tmp_path: Path
+) -> None:
+    once = replace(quick, epochs=1)
+    rows = train(data, tmp_path, once, machine=Machine())
+    (tmp_path / CHECKPOINT).unlink()
+    [again] = train(data, tmp_path, once, machine=Machine(), resume=True)
+    assert {**again, "seconds": 0} == {**rows[0], "seconds": 0}
 
 
 def test_a_loss_that_is_no_number_is_refused_and_says_what_to_set(data: Data, quick: Settings, tmp_path: Path) -> None:
@@ -274,7 +302,7 @@ def test_too_few_images_and_unknown_names_are_refused(data: Data, quick: Setting
         ("learning_rate=nan", "learning_rate is at least 1e-09$"),
         ("epochs=0", "epochs is at least 1$"),
         ("seed=99999999999999999999", r"seed lies between 0 and 1e\+09$"),
-        ("augmentation.shift=-1", "shift is at least 0$"),
+        ("augmentation.shift=-1", "shift lies between 0 and 1$"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(change: str, said: str) -> None:

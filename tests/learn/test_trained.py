@@ -186,8 +186,8 @@ def test_the_mean_is_exported_and_calibrated(
 def test_only_runs_that_began_alike_have_a_mean(siblings: Path, model: Path) -> None:
     with pytest.raises(TrainingError, match="the same --init"):
         load_mean([siblings / "a", siblings / "c"])
-    with pytest.raises(TrainingError, match="the same --init"):
-        load_mean([siblings / "c", siblings / "c"])
+    with pytest.raises(TrainingError, match="named twice"):
+        load_mean([siblings / "a", siblings / "a"])
     with pytest.raises(TrainingError, match="only the folders of runs"):
         load_mean([siblings / "a", model])
 

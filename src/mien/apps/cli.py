@@ -35,6 +35,9 @@ class Commands(typer.core.TyperGroup):
             code = 2
         except KeyboardInterrupt:
             code = 130
+        except MemoryError:
+            say("too little memory: end what else takes it, or take fewer or smaller images")
+            code = 2
         except BrokenPipeError:  # the next program has read enough, as `head` does
             silence()
             code = 1

@@ -23,6 +23,7 @@ from mien.files import check_output, explained
 
 if TYPE_CHECKING:
     from mien.learn.limit import TimeLimit
+    from mien.learn.settings import Settings
 
 Processed = Annotated[Path, typer.Option(help="The folder that `mien data prepare` wrote.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
@@ -111,11 +112,11 @@ def train(
     views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Begin with the weights of s, m or an ONNX file.  \\[default: chance]"),
+        typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: chance]"),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later, but the first."),
+        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later; the first is begun."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -131,7 +132,7 @@ def train(
         from mien.learn.train import train as train_run
         from mien.learn.trained import load_trained
 
-        first = load_trained(_run_or_model(init)) if init else None
+        first = load_trained(_run_or_model(init)) if init is not None else None
     limit = TimeLimit(minutes)
     judged = read_views(views) if views else None
     settings = settings_of(recipe, set_ or [])
@@ -162,7 +163,7 @@ def train(
             train_run, prepared, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
         )
         try:
-            code = _watched(learn, folder, each.epochs, limit)
+            code = _watched(learn, folder, each, limit)
         except TrainingError as error:
             if members is None:
                 raise
@@ -178,13 +179,13 @@ def train(
     return code
 
 
-def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: int, limit: TimeLimit) -> int:
+def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, settings: Settings, limit: TimeLimit) -> int:
     """Train one run, showing its epochs as they come; the exit code."""
     from mien.learn import checkpoint, figures
 
     rows: list[dict[str, float]] = []
     code = 0
-    with epochs_bar(epochs, limit) as (tick, report):
+    with epochs_bar(settings.epochs, limit) as (tick, report):
         try:
             rows = learn(tick=tick, report=report)
         except KeyboardInterrupt:
@@ -192,9 +193,10 @@ def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, epochs: in
     rows = rows or checkpoint.history(out)
     if rows:
         figures.losses(rows, out / "plots" / "model_loss_during_training.png")
-        best = min(rows, key=lambda row: row["val_loss"])
-        found = f"{best['val_loss']:.4f} in epoch {best['epoch']:.0f}, at an accuracy of {best['val_accuracy']:.4f}"
-        print(f"{counted(len(rows), 'epoch')}; lowest validation loss {found}.")
+        kept = min(rows, key=lambda row: row["val_loss"]) if settings.patience else rows[-1]
+        on = {"val": "validation", "public": "PublicTest"}.get(settings.held_out, f"fold {settings.held_out}")
+        found = f"loss {kept['val_loss']:.4f}, accuracy {kept['val_accuracy']:.4f} on {on}"
+        print(f"{counted(len(rows), 'epoch')}, of which {kept['epoch']:.0f} is kept: {found}.")
     return code
 
 
@@ -243,8 +245,8 @@ def distil_views(
 
 def export(
     runs: Annotated[
-        list[Path],
-        typer.Argument(help="A run's folder, or a model file; of several runs their mean, if --init is one."),
+        list[str],
+        typer.Argument(help="A run's folder, or a model; of several runs their mean, if --init is one."),
     ],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
     head: Annotated[
@@ -260,7 +262,8 @@ def export(
         from mien.learn.export import export as export_model
         from mien.learn.export import is_calibrated
 
-        difference, calibrated = export_model(runs, out, head, half=half, data=data), is_calibrated(out)
+        sources = [_run_or_model(run) for run in runs]
+        difference, calibrated = export_model(sources, out, head, half=half, data=data), is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
@@ -274,6 +277,9 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  \\[default: s]")] = None,
     head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  \\[default: the model's own]")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
+    public: Annotated[
+        bool, typer.Option("--public", help="On PublicTest alone, for as long as there is something to choose.")
+    ] = False,
     seeds: Annotated[
         list[str] | None, typer.Option(help="A model of the same recipe and another seed, once for each.")
     ] = None,
@@ -286,12 +292,12 @@ def evaluate(
     with needs_extra():
         from mien.learn import report as files
         from mien.learn.evaluate import evaluate as measure
+        from mien.learn.folds import public as public_of
 
         check_output(out / files.REPORT if out.exists() else out)
         began = time.perf_counter()
-        report = measure(
-            load(data, "test"), model, head=head, flip=flip, threads=threads, harm=robustness, seeds=seeds or ()
-        )
+        test = public_of(load(data, "test")) if public else load(data, "test")
+        report = measure(test, model, head=head, flip=flip, threads=threads, harm=robustness, seeds=seeds or ())
         with explained(out):
             out.mkdir(exist_ok=True)
         files.write(report, out)

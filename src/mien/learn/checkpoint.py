@@ -25,6 +25,7 @@ from mien.learn.model import build
 from mien.learn.settings import Settings, settings_from
 
 CHECKPOINT, WEIGHTS, SETTINGS, HISTORY = "checkpoint.pt", "model.pt", "settings.json", "history.csv"
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")  # of the history
 HELD_OUT = "held_out.npz"  # rows, labels and logits of the images that the run did not learn from
 
 
@@ -66,7 +67,13 @@ def _idle_seconds() -> float:
     return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
-NO_MEMORY = ("can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a",  # oneDNN, of a memory object or a primitive
+)
 """Words of PyTorch's allocators and of the libraries below it."""
 
 
@@ -75,8 +82,9 @@ def enough_memory(what: str, instead: str) -> Iterator[None]:
     """Turn what PyTorch says where memory runs out, a GPU's or the machine's, into a TrainingError."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError, a GPU's, is one
-        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in NO_MEMORY):
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)  # a GPU's; Python's and NumPy's
+        if not known and not any(words in str(error) for words in NO_MEMORY):
             raise
         raise TrainingError(f"too little memory for {what}: {instead}") from None
 
@@ -118,9 +126,15 @@ def _new(settings: Settings, device: torch.device, learned: str) -> Run:
 
 
 def start_run(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
-    """A run at its beginning, its settings saved in `out`; TrainingError where another run is there."""
+    """A run at its beginning, its settings saved in `out`; TrainingError where another run or a network is there."""
     if (out / CHECKPOINT).exists():
         raise TrainingError(f"{out} holds a run: go on with --resume, or give --out another name")
+    if (out / WEIGHTS).exists():
+        raise TrainingError(f"{out / WEIGHTS} would be written over: give --out another name")
+    return _begun(out, settings, machine, learned)
+
+
+def _begun(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
     run = _new(settings, torch.device(machine.device), learned)
     with explained(out):
         (out / "plots").mkdir(parents=True, exist_ok=True)
@@ -132,7 +146,10 @@ def start_run(out: Path, settings: Settings, machine: Machine, learned: str) -> 
 def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
     """The run in `out` after its last whole epoch, or a new one; TrainingError where settings or images differ."""
     if not (out / CHECKPOINT).exists():
-        return start_run(out, settings, machine, learned)
+        # A kill can leave the weights of a first epoch without their checkpoint; those of a later one came otherwise.
+        if (out / WEIGHTS).exists() and load_checkpoint(out / WEIGHTS).get("epoch", {}).get("epoch") != 1:
+            raise TrainingError(f"{out} holds a network, but no checkpoint to go on from: give --out another name")
+        return _begun(out, settings, machine, learned)
     saved = load_checkpoint(out / CHECKPOINT)
     before, now = asdict(settings_from(saved["settings"])), asdict(settings)
     if before != now:
@@ -146,8 +163,8 @@ def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) ->
     try:
         for key in ("model", "average", "optimiser"):
             getattr(run, key).load_state_dict(saved[key])
-        return replace(run, history=saved["history"])
-    except (KeyError, ValueError, RuntimeError):
+        return replace(run, history=[{key: row[key] for key in COLUMNS} for row in saved["history"]])
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError):
         raise TrainingError(f"{out} was trained by other code: its weights do not fit, give --out a new name") from None
 
 
@@ -157,15 +174,22 @@ def digest_of(array: NDArray[np.uint8]) -> str:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint that `train` wrote, on the CPU. Raises TrainingError where the file is broken or something else."""
+    """A checkpoint that `train` wrote, on the CPU.
+
+    Raises TrainingError where the file is broken, of other code or something else.
+    """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist: train with `mien train --out {path.parent}` first") from None
     except Exception:  # torch.load raises whatever its unpickler does
-        raise TrainingError(f"{path} cannot be read: is it truncated?") from None
+        raise TrainingError(f"{path} cannot be read, it may be truncated: delete it and train again") from None
     if not (isinstance(saved, dict) and "settings" in saved):
         raise TrainingError(f"{path} is not a checkpoint of mien train")
+    try:
+        settings_from(saved["settings"])
+    except TrainingError as error:
+        raise TrainingError(f"{path} cannot be used: {error}") from None
     return saved
 
 
@@ -184,7 +208,7 @@ def save(run: Run, out: Path, settings: Settings, keep: bool) -> None:
     if keep:
         write(out / WEIGHTS, {**shared, "model": run.average.state_dict(), "epoch": run.history[-1]})
     with WholeFile(out / HISTORY) as file:
-        table = csv.DictWriter(file, list(run.history[0]), lineterminator="\n")
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(run.history)
     write(out / CHECKPOINT, {**shared, **run.state()})

@@ -46,6 +46,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The report on a test split: every number of the model card, as plain values; with `harm` robustness as well.
 
+    Where the split holds PublicTest alone (`folds.public`), so does the report, for as long as something is chosen.
+
     `seeds` are models of the same recipe and of other seeds: the report says how far the accuracies of all lie apart.
     """
     classifier = Classifier(model, head=head, flip=flip, threads=threads)
@@ -76,7 +78,7 @@ def evaluate(
             raise ModelError(f"{classifier.path} holds no calibration that can be read: export it again") from None
         for name, rows in subsets.items():
             report["official"][name]["before calibration"] = short(measures(before[rows], test.labels[rows]))
-    chosen_on = subsets.get(PUBLIC_SET, subsets["merged"])
+    chosen_on = subsets[PUBLIC_SET if PUBLIC_SET in subsets else next(iter(subsets))]
     report["heads"] = {name: short(measures(heads[name][chosen_on], test.labels[chosen_on])) for name in heads}
     if test.votes is not None:
         report["ferplus"] = {name: ferplus(heads[name], test, subsets) for name in heads}
@@ -87,7 +89,7 @@ def evaluate(
             for name, rows in subsets.items()
         }
     if harm:
-        rows = subsets.get(PRIVATE_SET, subsets["merged"])
+        rows = subsets[PRIVATE_SET if PRIVATE_SET in subsets else next(iter(subsets))]
         report["robustness"] = robustness(classifier, test.images[rows], test.labels[rows])
     return report
 
@@ -121,7 +123,7 @@ def subsets_of(test: Split) -> dict[str, Flags]:
     named = {
         PUBLIC_SET: public,
         PRIVATE_SET: private,
-        "merged": everything,
+        "merged": everything & (public.any() == private.any()),
         "PrivateTest without twins in Training": private & ~test.twin,
     }
     return {name: rows for name, rows in named.items() if rows.any()}
@@ -233,9 +235,19 @@ def speed(classifier: Classifier, face: Image) -> dict[str, Any]:
         times.append(time.perf_counter() - began)
     return {
         "ms_per_face": round(float(np.median(times[20:])) * 1000, 3),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "onnxruntime": onnxruntime.__version__,
     }
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        facts = []
+    names = [fact.partition(":")[2].strip() for fact in facts if fact.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def share(right: Flags) -> float:

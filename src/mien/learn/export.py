@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from mien.errors import ModelError, OutputError, TrainingError
-from mien.files import WholeFile, check_output
+from mien.files import WholeFile, check_output, explained
 from mien.labels import EMOTIONS
 from mien.learn.calibrate import Calibration, calibrated
 from mien.learn.checkpoint import digest_of
@@ -74,8 +74,9 @@ def export(
     if data is not None:
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
-    if head not in (None, *heads, *(["blend"] if len(heads) > 1 else [])):
-        raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(heads)}")
+    choices = HEADS if len(heads) > 1 else heads
+    if head not in (None, *choices):
+        raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(choices)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
@@ -159,7 +160,7 @@ def _difference(shipped: Shipped, heads: tuple[str, ...], content: bytes) -> flo
     faces = np.random.default_rng(0).integers(0, 256, (64, 48, 48), np.uint8)
     with torch.inference_mode():
         wanted = [probabilities.numpy() for probabilities in shipped(torch.from_numpy(faces[:, None]))]
-    with tempfile.TemporaryDirectory() as folder:
+    with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "emotion.onnx"
         file.write_bytes(content)
         got = [Classifier(file, head=head)(faces) for head in heads]

@@ -9,15 +9,20 @@ SPARE = 1.3  # what the next epoch may take, in epochs as long as the last: the 
 
 
 class TimeLimit:
-    """So many minutes from now; without a number there is no limit. `over` once there was too little left."""
+    """So many minutes from now; without a number there is no limit.
+
+    `over` once there was too little left, `longest` the seconds of the longest thing that was asked for.
+    """
 
     def __init__(self, minutes: float | None = None) -> None:
         self.began = time.perf_counter()
         self.seconds = math.inf if minutes is None else 60 * minutes
         self.over = False
+        self.longest = 0.0
 
     def allows(self, seconds: float) -> bool:
         """Whether something that took `seconds` the last time may be begun."""
+        self.longest = max(self.longest, seconds)
         self.over = time.perf_counter() - self.began + SPARE * seconds > self.seconds
         return not self.over
 

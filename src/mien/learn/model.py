@@ -151,5 +151,5 @@ def half(device: torch.device) -> torch.autocast:
 
     It halves the memory traffic and, unlike float16, needs no scaling of the loss.
     """
-    enabled = device.type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.5 does not tell
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or able.get("avx512_bf16", False))

@@ -42,8 +42,8 @@ def percent(value: float) -> str:
 
 
 def _last(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """PrivateTest, or all where it is not told apart: its name, and what was measured there."""
-    name = PRIVATE_SET if PRIVATE_SET in report["official"] else "merged"
+    """PrivateTest, or what there is in its place: its name, and what was measured there."""
+    name = PRIVATE_SET if PRIVATE_SET in report["official"] else next(iter(report["official"]))
     return name, report["official"][name]
 
 
@@ -95,7 +95,7 @@ def _heads(report: dict[str, Any]) -> str:
         ]
         for head, row in report["heads"].items()
     ]
-    name = PUBLIC_SET if PUBLIC_SET in report["official"] else "merged"
+    name = PUBLIC_SET if PUBLIC_SET in report["official"] else next(iter(report["official"]))
     return _rows([f"on {name}", "accuracy", "macro-F1", "recall of fear", "of disgust", "ECE"], *rows)
 
 
@@ -121,7 +121,10 @@ def _sentences(report: dict[str, Any]) -> str:
     found = [f"Accuracy of the mean with the mirror image: {mirrored}."]
     if seeds := report.get("seeds"):
         each = [f"{percent(row['mean'])} ± {percent(row['deviation'])} % on {name}" for name, row in seeds.items()]
-        count = len(seeds["merged"]["accuracies"])
+        count = len(next(iter(seeds.values()))["accuracies"])
         found.append(f"Mean and standard deviation over {count} seeds: {', '.join(each)}.")
-    found.append(f"{report['speed']['ms_per_face']:.2f} ms a face on one thread, one face at a time.")
+    speed = report["speed"]
+    found.append(
+        f"{speed['ms_per_face']:.2f} ms a face, one at a time, on one thread of this processor: {speed['processor']}."
+    )
     return "\n\n".join(found)

@@ -101,6 +101,8 @@ def members_of(settings: Settings, members: str) -> dict[str, Settings]:
         network, _, fold = member.strip().partition(":")
         if not network or fold not in FOLDS:
             raise TrainingError(f"there is no member {member!r}: write NETWORK:FOLD, as in resnet-18:0,vgg-13:1")
+        if f"{network}-{fold}" in found:
+            raise TrainingError(f"the member {network}:{fold} is named twice: name each once")
         found[f"{network}-{fold}"] = replace(settings, network=network, held_out=fold)
     return found
 
@@ -108,13 +110,23 @@ def members_of(settings: Settings, members: str) -> dict[str, Settings]:
 def settings_from(saved: Mapping[str, Any]) -> Settings:
     """The settings in a checkpoint; what an older one does not hold yet is as its default."""
     try:
-        return Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
+        settings = Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
     except (KeyError, TypeError):
-        raise TrainingError("the checkpoint is of a newer Mien: its settings are not known here") from None
+        raise TrainingError("its settings are none that this Mien knows, a newer one may") from None
+    for found, usual in ((settings, Settings()), (settings.augmentation, Augmentation())):
+        for name, value in ((each.name, getattr(found, each.name)) for each in fields(found)):
+            kind = type(getattr(usual, name))
+            if not isinstance(value, (int, float) if kind is float else kind):
+                raise TrainingError(f"its setting {name} is {value!r}, which is none that this Mien knows")
+    return settings
 
 
 AT_LEAST = {"epochs": 1, "batch": 2, "learning_rate": 1e-9, "temperature": 1e-3}
 AT_MOST = {
+    "rotation": 180,
+    "zoom": 4,
+    "shift": 1,
+    "sam": 10,
     "dropout": 0.9,
     "smoothing": 0.9,
     "oversample": 1,

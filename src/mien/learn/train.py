@@ -66,11 +66,11 @@ def train(
     begins with. `tick` is called as an epoch proceeds and `report` after every epoch with that epoch's row of the
     history, which is what the call returns. With `resume` it goes on after the last whole epoch, on a CPU to the
     numbers of an unbroken run; with a `limit` it stops after the epoch that leaves too little time for another. Raises
-    TrainingError where `out` holds another run, the loss is no number or memory runs out.
+    TrainingError where `out` holds another run or a network, the loss is no number or memory runs out.
     """
     torch.manual_seed(settings.seed)
     torch.set_num_threads(machine.threads)
-    torch.backends.cudnn.benchmark = True  # batches are of one size, so that the search for a kernel pays
+    torch.backends.cudnn.benchmark = True  # a network's batches are of one size, so that the search for a kernel pays
     limit = limit or TimeLimit()
     smaller = f"begin another run, with --set batch={settings.batch // 2}"
     with enough_memory(settings.network, smaller if settings.batch >= 4 else "end what else takes it"):
@@ -134,7 +134,8 @@ def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
     """Whether there is another epoch to train, and time for it."""
     if len(run.history) >= settings.epochs or (settings.patience and waited(run.history) >= settings.patience):
         return False
-    return limit.allows(run.history[-1]["seconds"] if run.history else 0.0)
+    # The first epoch of a run is expected to take as long as the longest of the members before it took.
+    return limit.allows(run.history[-1]["seconds"] if run.history else limit.longest)
 
 
 def waited(history: list[dict[str, float]]) -> int:

@@ -52,7 +52,12 @@ def load_trained(source: Path) -> Trained:
 
     Raises TrainingError for a run, and ModelError for a file, that is missing, broken or of other code.
     """
-    return _exported(source) if source.suffix.lower() == ".onnx" else _kept(source)
+    exported = source.suffix.lower() == ".onnx"
+    trained = _exported(source) if exported else _kept(source)
+    if not all(weights.isfinite().all() for weights in trained.net.state_dict().values()):
+        error = ModelError if exported else TrainingError
+        raise error(f"{source} holds weights that are no numbers: train it again, with a lower learning rate")
+    return trained
 
 
 def load_mean(runs: Sequence[Path]) -> Trained:
@@ -65,6 +70,8 @@ def load_mean(runs: Sequence[Path]) -> Trained:
     first, *others = members
     if not others:
         return first
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise TrainingError("a run is named twice: name each once")
     if not all(run.is_dir() for run in runs):
         raise TrainingError("only the folders of runs can be averaged: a model file has lost its batch normalisation")
     began = {(each.settings.network, each.settings.init, each.settings.held_out, each.learned) for each in members}
@@ -86,14 +93,14 @@ def _kept(run: Path) -> Trained:
     net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
     try:
         net.load_state_dict(saved["model"])
-    except RuntimeError:
+    except (RuntimeError, TypeError, AttributeError):
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
     try:
         calibration = _calibration(saved.get("calibration", []), saved.get("temperatures", []), settings)
     except (KeyError, TypeError, ValueError):
         raise TrainingError(f"{run / WEIGHTS} holds no calibration that can be read: train again") from None
     digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
-    return Trained(net.eval(), settings, saved["epoch"], calibration, digest, saved.get("learned", ""))
+    return Trained(net.eval(), settings, saved["epoch"], calibration, digest, str(saved.get("learned", "")))
 
 
 def _exported(file: Path) -> Trained:
@@ -113,7 +120,7 @@ def _exported(file: Path) -> Trained:
         calibration = _calibration(list(fitted.values()), list(older.values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, TrainingError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
     return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others)

@@ -31,7 +31,7 @@ class Classifier:
     (MODEL_CARD.md), or an ONNX file that `mien export` wrote. `head` says whose labels the
     scores speak for: "official" (FER2013's own), "ferplus" (the ten voters of FER+) or "blend" (the mean of both); by
     default what the file itself recommends. `flip` averages each face with its mirror image, at twice the time.
-    Raises ModelError for a file that is missing, broken, or not such a network.
+    Raises ModelError for a file that is missing, broken, or not such a network, and when it gives no numbers.
     """
 
     def __init__(
@@ -83,6 +83,8 @@ class Classifier:
         for start in range(0, len(faces), BATCH):
             batch = np.ascontiguousarray(faces[start : start + BATCH, None])
             scores[:, start : start + BATCH] = self._session.run(names, {"faces": batch})
+        if not np.isfinite(scores).all():
+            raise ModelError(f"{self.path} gives scores that are no numbers: its training failed, use another model")
         return scores
 
     def _checked(self) -> tuple[str, ...]:
