@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make both packaged networks again: M from scratch, then S, which M teaches; two hours and a half of two CPU cores with
-# AVX-512 BF16. Called again it goes on where it was stopped.
+# AVX-512 BF16. Called again it goes on where it was stopped; only the views, a quarter of an hour, begin again.
 #
 #     scripts/remake.sh [PROCESSED] [RUNS]
 #
