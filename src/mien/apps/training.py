@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from mien.apps.terminal import counted, finite, print_table, printable
+from mien.apps.terminal import counted, epochs_bar, finite, printable, show
 from mien.errors import MissingExtra, TrainingError
 from mien.files import check_output, explained
 
@@ -312,47 +308,3 @@ def _run_or_model(name: str) -> Path:
     from mien.see.classify import model_path  # a machine that only trains need not have ONNX Runtime
 
     return model_path(name)
-
-
-@contextmanager
-def epochs_bar(epochs: int, limit: TimeLimit) -> Iterator[tuple[Any, Any]]:
-    """A bar for the steps of the current epoch, and a line for each epoch that is done."""
-    console = Console()
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None, epoch=1, loss=math.inf, rate="")
-        rate = ""
-
-        def tick(epoch: int, step: int, steps: int, loss: float, images_per_second: float) -> None:
-            nonlocal rate
-            total, done = (epochs * steps, (epoch - 1) * steps + step)
-            rate = f"{images_per_second:,.0f} images/s"
-            progress.update(task, total=total, completed=done, epoch=epoch, loss=loss, rate=rate)
-
-        def report(row: dict[str, float]) -> None:
-            left = "" if limit.left is None else f", {limit.left:.0%} of the time left"
-            console.print(
-                f"epoch {row['epoch']:.0f}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, "
-                f"accuracy {row['val_accuracy']:.4f}, {row['seconds']:.1f} s, {rate}{left}",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-        yield tick, report
-
-
-def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
-    """Print a table; nothing where it has no rows."""
-    if not rows:
-        return
-    table = Table(*header, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    print_table(table)
