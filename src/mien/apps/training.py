@@ -119,7 +119,7 @@ def train(
 ) -> int:
     """Train a network by a recipe; every epoch leaves a checkpoint, and Ctrl+C keeps what is there."""
     with needs_extra():
-        from mien.learn.checkpoint import CHECKPOINT, machine
+        from mien.learn.checkpoint import CHECKPOINT, WEIGHTS, machine
         from mien.learn.distil import read_views
         from mien.learn.folds import splits
         from mien.learn.limit import TimeLimit
@@ -151,7 +151,7 @@ def train(
     code, failed = 0, []
     for folder, each in runs.items():
         on = machine(device, threads, folder if resume else None)
-        if resume and members is None and not (folder / CHECKPOINT).exists():
+        if resume and members is None and not any((folder / file).exists() for file in (CHECKPOINT, WEIGHTS)):
             print(f"There is no run in {printable(str(folder))} to go on with: it begins anew.")
         where = printable(str(folder))
         print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
