@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -409,7 +410,7 @@ def test_a_member_that_cannot_be_trained_does_not_keep_the_others_from_it(
     assert "leave --fold out" in capfd.readouterr().err
     assert mien("train", *words, *members) == 0
     (tmp_path / "teacher/plain-s-0" / CHECKPOINT).write_bytes(b"nothing")
-    (tmp_path / "teacher/plain-s-1" / CHECKPOINT).unlink()
+    shutil.rmtree(tmp_path / "teacher/plain-s-1")
     assert mien("train", *words, *members) == 2
     told = capfd.readouterr().err
     assert "1 member could not be trained" in told

@@ -160,7 +160,7 @@ def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_p
     with pytest.raises(TrainingError, match="does not exist: train with"):
         export(tmp_path, out)
     (tmp_path / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:1000])
-    with pytest.raises(TrainingError, match="may be truncated: delete it"):
+    with pytest.raises(TrainingError, match="may be truncated: train anew"):
         export(tmp_path, out)
     with pytest.raises(ModelError, match="choose one of official, ferplus"):
         export(run, out, head="best")

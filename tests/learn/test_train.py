@@ -236,7 +236,7 @@ def test_a_broken_checkpoint_is_refused(
         path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}[damage])
     message = refused(data, tmp_path, quick, resume=True)
     assert str(path) in message
-    assert ("not a checkpoint" if damage == "something else" else "may be truncated: delete it") in message
+    assert ("not a checkpoint" if damage == "something else" else "may be truncated: train anew") in message
 
 
 @pytest.mark.parametrize(("field", "value"), [("history", [{"epoch": 1}]), ("model", "abc"), ("history", 1)])
@@ -257,14 +257,17 @@ def test_a_network_without_its_checkpoint_is_not_written_over(
     assert (tmp_path / WEIGHTS).read_bytes() == kept
 
 
-def test_a_kill_between_the_files_of_the_first_epoch_costs_that_epoch_only(
-    data: Data, quick: Settings, tmp_path: Path
+def test_a_kill_between_the_files_of_the_first_save_costs_the_epochs_before_it_only(
+    data: Data, quick: Settings, unbroken: Path, tmp_path: Path
 ) -> None:
-    once = replace(quick, epochs=1)
-    rows = train(data, tmp_path, once, machine=Machine())
-    (tmp_path / CHECKPOINT).unlink()
-    [again] = train(data, tmp_path, once, machine=Machine(), resume=True)
-    assert {**again, "seconds": 0} == {**rows[0], "seconds": 0}
+    """On a GPU the first save may be after any epoch: what tells the run's own weights is what is in them."""
+    kept = load_checkpoint(unbroken / WEIGHTS)
+    assert kept["epoch"]["epoch"] > 1
+    del kept["calibration"]
+    torch.save(kept, tmp_path / WEIGHTS)
+    train(data, tmp_path, quick, machine=Machine(), resume=True)
+    again = weights(tmp_path)
+    assert all(torch.equal(again[name], value) for name, value in weights(unbroken).items())
 
 
 def test_a_loss_that_is_no_number_is_refused_and_says_what_to_set(data: Data, quick: Settings, tmp_path: Path) -> None:

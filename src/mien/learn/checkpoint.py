@@ -146,9 +146,12 @@ def _begun(out: Path, settings: Settings, machine: Machine, learned: str) -> Run
 def resume_run(out: Path, settings: Settings, machine: Machine, learned: str) -> Run:
     """The run in `out` after its last whole epoch, or a new one; TrainingError where settings or images differ."""
     if not (out / CHECKPOINT).exists():
-        # A kill can leave the weights of a first epoch without their checkpoint; those of a later one came otherwise.
-        if (out / WEIGHTS).exists() and load_checkpoint(out / WEIGHTS).get("epoch", {}).get("epoch") != 1:
-            raise TrainingError(f"{out} holds a network, but no checkpoint to go on from: give --out another name")
+        # A kill or a full disk at the first save leaves this run's own weights, unfinished, without their checkpoint.
+        if (out / WEIGHTS).exists():
+            kept = load_checkpoint(out / WEIGHTS)
+            own = settings_from(kept["settings"]) == settings and kept.get("learned") == learned
+            if not own or "calibration" in kept:  # what is done has one
+                raise TrainingError(f"{out} holds a network, but no checkpoint to go on from: give --out another name")
         return _begun(out, settings, machine, learned)
     saved = load_checkpoint(out / CHECKPOINT)
     before, now = asdict(settings_from(saved["settings"])), asdict(settings)
@@ -183,7 +186,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist: train with `mien train --out {path.parent}` first") from None
     except Exception:  # torch.load raises whatever its unpickler does
-        raise TrainingError(f"{path} cannot be read, it may be truncated: delete it and train again") from None
+        raise TrainingError(f"{path} cannot be read, it may be truncated: train anew, into another folder") from None
     if not (isinstance(saved, dict) and "settings" in saved):
         raise TrainingError(f"{path} is not a checkpoint of mien train")
     try:

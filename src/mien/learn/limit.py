@@ -11,7 +11,7 @@ SPARE = 1.3  # what the next epoch may take, in epochs as long as the last: the 
 class TimeLimit:
     """So many minutes from now; without a number there is no limit.
 
-    `over` once there was too little left, `longest` the seconds of the longest thing that was asked for.
+    `over` once there was too little left, `longest` the seconds that the longest epoch took.
     """
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -22,7 +22,6 @@ class TimeLimit:
 
     def allows(self, seconds: float) -> bool:
         """Whether something that took `seconds` the last time may be begun."""
-        self.longest = max(self.longest, seconds)
         self.over = time.perf_counter() - self.began + SPARE * seconds > self.seconds
         return not self.over
 

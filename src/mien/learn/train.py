@@ -132,10 +132,12 @@ def _begin_with(init: Trained | None, run: Run, learn: Loader, settings: Setting
 
 def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
     """Whether there is another epoch to train, and time for it."""
+    last = run.history[-1]["seconds"] if run.history else 0.0
+    limit.longest = max(limit.longest, last)
     if len(run.history) >= settings.epochs or (settings.patience and waited(run.history) >= settings.patience):
         return False
     # The first epoch of a run is expected to take as long as the longest of the members before it took.
-    return limit.allows(run.history[-1]["seconds"] if run.history else limit.longest)
+    return limit.allows(last or limit.longest)
 
 
 def waited(history: list[dict[str, float]]) -> int:
