@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,11 @@ from mien.apps.cli import main
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split, load
 from mien.errors import TrainingError
-from mien.learn.checkpoint import CHECKPOINT, HELD_OUT, WEIGHTS, Machine, load_checkpoint, write
+from mien.learn.checkpoint import CHECKPOINT, HELD_OUT, WEIGHTS, Machine, enough_memory, load_checkpoint, write
 from mien.learn.distil import (
     LOGITS,
     STEP,
+    ViewLoader,
     Views,
     both_ways,
     judge,
@@ -204,6 +206,30 @@ def test_views_come_back_from_their_file(views: Views, tmp_path: Path) -> None:
     assert np.array_equal(again.logits, views.logits)
 
 
+def test_a_student_sees_the_blended_faces_that_its_teachers_judged(
+    data: dict[str, Split], teachers: list[Path], tmp_path: Path
+) -> None:
+    write_views(judge(data, teachers, HARM, machine=ONE, count=2, blend=0.5), tmp_path / "views.npz")
+    views, pool = read_views(tmp_path / "views.npz"), whole(data)
+    loader = ViewLoader(pool, pool, views, torch.device("cpu"), 14, seed=0)
+    shown = view(torch.from_numpy(pool.images), 1, 0, HARM, 0.5)[:, None].float() / 255
+    assert not torch.equal(shown, view(torch.from_numpy(pool.images), 1, 0, HARM)[:, None].float() / 255)
+    for batch in loader.epoch(2, HARM, 0.0):
+        judged = shown[batch.rows]
+        one_way, mirrored = ((batch.faces == faces).all(3).all(2).all(1) for faces in (judged, judged.flip(3)))
+        assert bool((one_way | mirrored).all())
+
+
+def test_views_from_before_faces_were_blended_are_read(views: Views, tmp_path: Path) -> None:
+    write_views(views, tmp_path / "views.npz")
+    with np.load(tmp_path / "views.npz") as file:
+        arrays = dict(file)
+    facts = json.loads(str(arrays.pop("facts")))
+    assert facts.pop("blend") == 0
+    np.savez(tmp_path / "older.npz", facts=json.dumps(facts), **arrays)
+    assert read_views(tmp_path / "older.npz").blend == 0
+
+
 def broken(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
@@ -306,6 +332,7 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("could not create a primitive"),
+        RuntimeError("could not create a memory object"),
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
@@ -321,6 +348,12 @@ def test_too_little_memory_is_one_line_and_loses_nothing(
         train(data, tmp_path, TINY, machine=ONE, tick=full)
     assert len(load_checkpoint(tmp_path / CHECKPOINT)["history"]) == 1
     assert len(train(data, tmp_path, TINY, machine=ONE, resume=True)) == 2
+
+
+def test_other_errors_of_the_libraries_below_are_not_taken_for_a_lack_of_memory() -> None:
+    error = "could not create a primitive descriptor for a convolution forward propagation primitive"
+    with pytest.raises(RuntimeError, match=error), enough_memory("plain-s", "wait"):
+        raise RuntimeError(error)
 
 
 def test_a_loss_that_is_no_number_is_one_line_and_is_never_saved(data: dict[str, Split], tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later; the first is begun."),
+        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later; a new run's first is."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -206,6 +206,9 @@ def distil_views(
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
     ] = False,
+    blend: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="The share of faces that another is blended into.")
+    ] = 0.0,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -232,6 +235,7 @@ def distil_views(
             count=count,
             seed=seed,
             everyone=everyone,
+            blend=blend,
             tick=tick,
         )
     distil.write_views(views, out)
