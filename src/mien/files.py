@@ -80,7 +80,7 @@ def check_output(path: Path) -> None:
         if S_ISDIR(mode):
             raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
         if not S_ISREG(mode):  # the rename would put a file in the place of a device
-            raise OutputError(f"cannot write {path}: it is not a file but a device; name a file")
+            raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file, or - for text")
         if not os.access(path, os.W_OK):
             raise OutputError(f"cannot write {path}: it is write-protected; use another name")
     check_folder(Path(os.path.realpath(path)).parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -171,11 +172,31 @@ def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_p
         export(run, tmp_path / "nowhere" / "emotion.onnx")
 
 
-def test_a_full_temporary_folder_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_that_cannot_be_written_is_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc")  # where nothing can be written
-    with pytest.raises(OutputError, match=r"cannot write /proc"):
+    with pytest.raises(OutputError, match="cannot write a temporary file"):
         export(run, tmp_path / "emotion.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_temporary_folder_at_all_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    with pytest.raises(OutputError, match="cannot write a temporary file"):
+        export(run, tmp_path / "emotion.onnx")
+
+
+def test_weights_too_large_for_16_bits_are_one_line(run: Path, tmp_path: Path) -> None:
+    saved = load_checkpoint(run / WEIGHTS)
+    max(saved["model"].values(), key=lambda weights: weights.numel()).fill_(1e6)
+    torch.save(saved, tmp_path / WEIGHTS)
+    with pytest.raises(ModelError, match="do not fit into 16 bits: leave --half out"):
+        export(tmp_path, tmp_path / "emotion.onnx", half=True)
+    assert [file.name for file in tmp_path.iterdir()] == [WEIGHTS]
 
 
 def test_weights_that_are_no_numbers_are_refused(run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -67,12 +68,9 @@ def _idle_seconds() -> float:
     return int(Path("/proc/stat").read_text().split()[4]) / os.sysconf("SC_CLK_TCK")
 
 
-NO_MEMORY = (
-    "can't allocate memory",
-    "out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "could not create a",  # oneDNN, of a memory object or a primitive
+NO_MEMORY = re.compile(
+    "can't allocate memory|out of memory|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
+    "|could not create a (memory|primitive)(?! descriptor)"  # oneDNN, which lacks a descriptor for other reasons
 )
 """Words of PyTorch's allocators and of the libraries below it."""
 
@@ -84,7 +82,7 @@ def enough_memory(what: str, instead: str) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)  # a GPU's; Python's and NumPy's
-        if not known and not any(words in str(error) for words in NO_MEMORY):
+        if not known and not NO_MEMORY.search(str(error)):
             raise
         raise TrainingError(f"too little memory for {what}: {instead}") from None
 

@@ -147,6 +147,8 @@ def halve(model: onnx.ModelProto) -> None:
         values = numpy_helper.to_array(weight)
         if values.dtype != np.float32 or values.size < LARGE:
             continue
+        if not np.abs(values).max() <= np.finfo(np.float16).max:
+            raise ModelError("there are weights that do not fit into 16 bits: leave --half out")
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + IN_16_BITS))
         casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
@@ -160,8 +162,11 @@ def _difference(shipped: Shipped, heads: tuple[str, ...], content: bytes) -> flo
     faces = np.random.default_rng(0).integers(0, 256, (64, 48, 48), np.uint8)
     with torch.inference_mode():
         wanted = [probabilities.numpy() for probabilities in shipped(torch.from_numpy(faces[:, None]))]
-    with explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "emotion.onnx"
-        file.write_bytes(content)
+    with explained(Path("a temporary file")):  # there may be no usable folder at all
+        folder = tempfile.TemporaryDirectory()
+    with folder as name:
+        file = Path(name) / "emotion.onnx"
+        with explained(file):
+            file.write_bytes(content)
         got = [Classifier(file, head=head)(faces) for head in heads]
     return max(float(np.abs(a - b).max()) for a, b in zip(wanted, got, strict=True))

@@ -59,9 +59,7 @@ def whole(data: dict[str, Split]) -> Split:
 def public(test: Split) -> Split:
     """The PublicTest images, the only ones of the test split on which anything may be chosen."""
     if test.usage is None or not (test.usage == PUBLIC).any():
-        raise TrainingError(
-            "the data do not say which test images are PublicTest: prepare them from the CSV, or --set held_out=val"
-        )
+        raise TrainingError("the data do not say which test images are PublicTest: prepare them from the CSV")
     return take(test, test.usage == PUBLIC)
 
 

@@ -120,7 +120,9 @@ def _exported(file: Path) -> Trained:
         calibration = _calibration(list(fitted.values()), list(older.values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, TrainingError):
+    except TrainingError as error:
+        raise ModelError(f"{file} holds no network that can be trained: {error}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
     return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others)
