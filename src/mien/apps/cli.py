@@ -20,6 +20,7 @@ from mien import __version__
 from mien.apps import training
 from mien.apps.terminal import finite, say
 from mien.errors import MienError, SourceError
+from mien.media.waiting import hangs
 
 
 class Commands(typer.core.TyperGroup):
@@ -76,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if message := error.format_message():  # empty where the help was shown in its place
             say(f"{in_words(message).rstrip('.')}: see `{command_of(error)} --help`")
         code = 2
+    if arguments is None and hangs():  # the process is ours: end it without taking Python down
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

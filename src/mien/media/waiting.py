@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
+READER = "mien reads"  # the thread's name
 Item = TypeVar("Item")
 Ask = Callable[[], bool]
 
@@ -27,7 +29,7 @@ def interruptible(items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generat
         return
     asked, found = SimpleQueue[bool](), SimpleQueue[Item | BaseException | None]()
     left = Event()
-    thread = Thread(target=_fetch, args=(items(left.is_set), asked, found), name="mien reads", daemon=True)
+    thread = Thread(target=_fetch, args=(items(left.is_set), asked, found), name=READER, daemon=True)
     thread.start()
     try:
         asked.put(True)
@@ -40,6 +42,11 @@ def interruptible(items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generat
         left.set()
         asked.put(False)
         thread.join(LEAVE)
+
+
+def hangs() -> bool:
+    """Whether a thread that was left still waits within FFmpeg, which crashes when Python is taken down below it."""
+    return any(thread.name == READER for thread in threading.enumerate())
 
 
 def _fetch(items: Generator[Item], asked: SimpleQueue[bool], found: SimpleQueue[Item | BaseException | None]) -> None:
