@@ -3,7 +3,8 @@
     python scripts/measure_teachers.py runs/teacher/* --data processed [--private]
 
 Every number is of the official head, each face averaged with its mirror image; an ensemble is the mean of its
-members' probabilities. A run that is not done is left out. Prints a table, and writes it to --out as JSON.
+members' probabilities. A run that is not done is left out, and so is PublicTest where the data have no test images.
+Prints a table, and writes it to --out as JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import load
+from mien.errors import MienError
 from mien.files import WholeFile
 from mien.learn.checkpoint import HELD_OUT
 from mien.learn.distil import both_ways
@@ -60,24 +62,33 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what is named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, default=Path("processed"))
     parser.add_argument("--private", action="store_true", help="also on PrivateTest: once, when all is chosen")
     parser.add_argument("--out", type=Path, default=Path("teachers.json"))
     asked = parser.parse_args()
-    for run in asked.runs:
-        if not (run / HELD_OUT).exists():
-            print(f"{run} is not done and not counted")
-    asked.runs = [run for run in asked.runs if (run / HELD_OUT).exists()]
-    if not asked.runs:
+    done = [run for run in asked.runs if (run / HELD_OUT).exists()]
+    for run in sorted({*asked.runs} - {*done}):
+        print(f"{run} is not done and not counted")
+    if not done:
         raise SystemExit("no teacher is done: train on with scripts/train_on_gpu.sh teachers")
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    table = {"held out": held_out(asked.runs), "PublicTest": on_test(asked.runs, PUBLIC, asked.data, place)}
+    table = {"held out": held_out(done)}
+    if asked.private or (asked.data / "test_images.npy").exists():
+        table["PublicTest"] = on_test(done, PUBLIC, asked.data, place)
     if asked.private:
-        table["PrivateTest"] = on_test(asked.runs, PRIVATE, asked.data, place)
+        table["PrivateTest"] = on_test(done, PRIVATE, asked.data, place)
     for name, row in table.items():
         print(f"{name}: " + ", ".join(f"{member} {accuracy:.4f}" for member, accuracy in row.items()))
     with WholeFile(asked.out) as report:
         report.write(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MienError as error:
+        raise SystemExit(str(error)) from None

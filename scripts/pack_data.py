@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mien.data.prepare import FILES
+from mien.data.prepare import FILES, exchange, load
+from mien.errors import DataError, MienError
 from mien.files import WholeFile
 
 SIDE = 48
@@ -26,6 +29,7 @@ SIDE = 48
 
 def pack(folder: Path, file: Path, without_test: bool = False) -> None:
     """Write what is in a prepared folder to one zip archive."""
+    load(folder, "train")  # raises DataError where the folder is none
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(folder.iterdir()):
@@ -42,18 +46,22 @@ def pack(folder: Path, file: Path, without_test: bool = False) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Write the prepared folder that an archive holds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(file) as archive:
+    """Write the prepared folder that an archive holds, whole or not at all."""
+    place = Path(os.path.realpath(folder))
+    with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(dir=place.parent) as beside:
+        fresh = Path(beside, "fresh")
+        fresh.mkdir()
         for name in archive.namelist():
-            place = folder / Path(name).with_suffix(".npy") if name.endswith(".png") else folder / name
-            if place.name not in FILES or place.parent != folder:
-                sys.exit(f"{file} holds {name}, which is no part of prepared data")
+            path = Path(name).with_suffix(".npy") if name.endswith(".png") else Path(name)
+            if str(path) not in FILES:
+                raise DataError(f"it holds {name}, which is no part of prepared data")
             if name.endswith(".png"):
                 with Image.open(io.BytesIO(archive.read(name)), formats=("PNG",)) as picture:
-                    np.save(place, np.asarray(picture).reshape(-1, SIDE, SIDE))
+                    np.save(fresh / path, np.asarray(picture).reshape(-1, SIDE, SIDE))
             else:
-                place.write_bytes(archive.read(name))
+                (fresh / path).write_bytes(archive.read(name))
+        load(fresh, "train")
+        exchange(place, fresh, Path(beside, "old"))
 
 
 if __name__ == "__main__":
@@ -63,7 +71,10 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path, help="the file, or the folder, to write")
     parser.add_argument("--without-test", action="store_true", help="leave the test images at home")
     asked = parser.parse_args()
-    if asked.action == "pack":
-        pack(asked.source, asked.out, asked.without_test)
-    else:
-        unpack(asked.source, asked.out)
+    try:
+        if asked.action == "pack":
+            pack(asked.source, asked.out, asked.without_test)
+        else:
+            unpack(asked.source, asked.out)
+    except (MienError, OSError, zipfile.BadZipFile) as error:
+        sys.exit(f"cannot {asked.action} {asked.source}: {error}")

@@ -5,7 +5,7 @@
 #     scripts/rehearse_gpu.sh [processed]
 set -eu
 
-: "${PYTHON:=python3}"
+: "${PYTHON:=python3}" "${MEMBERS:=vgg-13:0,resnet-18:1}"
 here=$(dirname "$0")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -14,12 +14,12 @@ trap 'rm -rf "$work"' EXIT
 "$PYTHON" "$here/pack_data.py" pack "$work/all" "$work/data.zip" # as it would travel
 "$PYTHON" "$here/pack_data.py" unpack "$work/data.zip" "$work/data"
 
-export PYTHON DATA="$work/data" RUNS="$work/runs" VIEWS=2 MEMBERS=vgg-13:0,resnet-18:1
+export PYTHON MEMBERS DATA="$work/data" RUNS="$work/runs" VIEWS=2
 export OPTIONS="--threads 1 --device cpu"
 export TEACHER="--set epochs=2 --set batch=8 --set warmup=1" STUDENT="--set epochs=2 --set batch=8"
 
-MINUTES=0.1 "$here/train_on_gpu.sh" teachers # stopped by its limit after an epoch …
-"$here/train_on_gpu.sh" teachers              # … and gone on with
+MINUTES=0.01 "$here/train_on_gpu.sh" teachers # stopped by its limit after an epoch …
+"$here/train_on_gpu.sh" teachers               # … and gone on with
 "$here/train_on_gpu.sh" views
 "$here/train_on_gpu.sh" students
 "$PYTHON" "$here/measure_teachers.py" "$RUNS"/teacher/* --data "$DATA" --out "$work/teachers.json"

@@ -26,7 +26,7 @@ CHANGES: dict[str, Change] = {
     "shrink": augment.shrink,
     "noise": augment.noise,
     "jpeg": augment.jpeg,
-    "blended": partial(augment.blended, share=0.5),
+    "mixed up": partial(augment.mixed_up, share=0.5),
     "all": lambda x, chance: augmented(x, Augmentation(light=0.3, erase=0.5, degrade=0.5), chance),
 }
 
@@ -99,9 +99,9 @@ def test_jpeg_leaves_a_flat_face_nearly_flat_and_blur_altogether() -> None:
     assert torch.allclose(augment.blur(flat, chance(0)), flat, atol=1e-5)
 
 
-def test_a_face_stays_the_larger_part_of_its_blend_and_only_its_share_is_blended() -> None:
+def test_a_face_stays_the_larger_part_of_its_mixture_and_only_its_share_is_mixed() -> None:
     x = torch.linspace(0, 1, 400).view(-1, 1, 1, 1).expand(-1, 1, 48, 48)
-    moved = (augment.blended(x, chance(0), 0.3) - x).abs().amax((1, 2, 3))
+    moved = (augment.mixed_up(x, chance(0), 0.3) - x).abs().amax((1, 2, 3))
     assert 80 < int((moved > 1e-6).sum()) < 150
     assert float(moved.max()) < 0.5
-    assert torch.equal(augment.blended(x, chance(0), 0.0), x)
+    assert torch.equal(augment.mixed_up(x, chance(0), 0.0), x)

@@ -133,14 +133,15 @@ def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
         train(voted, tmp_path, settings, machine=Machine(), init=first)
 
 
-def test_a_model_file_from_before_there_were_shifts_keeps_its_temperatures(model: Path, tmp_path: Path) -> None:
-    older = onnx.load(model)
-    kept = {fact.key: fact.value for fact in older.metadata_props if fact.key != "calibration"}
-    del older.metadata_props[:]
-    for key, value in {**kept, "temperatures": '{"official": 1.5, "ferplus": 0.5}'}.items():
-        older.metadata_props.add(key=key, value=value)
-    onnx.save(older, tmp_path / "older.onnx")
-    assert [of_head.temperature for of_head in load_trained(tmp_path / "older.onnx").calibration] == [1.5, 0.5]
+def test_a_model_file_keeps_its_head_when_it_is_exported_again(run: Path, tmp_path: Path) -> None:
+    export(run, tmp_path / "ferplus.onnx", head="ferplus")
+    export(tmp_path / "ferplus.onnx", tmp_path / "again.onnx", half=True)
+    assert Classifier(tmp_path / "again.onnx").head == "ferplus"
+
+
+def test_a_file_of_a_run_is_not_taken_for_its_folder(run: Path) -> None:
+    with pytest.raises(TrainingError, match=r"model\.pt is neither the folder of a run nor an ONNX file"):
+        load_trained(run / WEIGHTS)
 
 
 # --- The mean of several runs ----------------------------------------------------------------------------------------

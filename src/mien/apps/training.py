@@ -112,12 +112,14 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would end later; a new run's first is."),
+        typer.Option(
+            min=0.01, callback=finite, help="Begin no epoch that would end later, as far as earlier ones tell."
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
-    """Train a network by a recipe; every epoch leaves a checkpoint, and Ctrl+C keeps what is there."""
+    """Train a network by a recipe; after a kill or Ctrl+C --resume goes on from the last checkpoint."""
     with needs_extra():
         from mien.learn.checkpoint import CHECKPOINT, WEIGHTS, machine
         from mien.learn.distil import read_views
@@ -206,8 +208,8 @@ def distil_views(
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
     ] = False,
-    blend: Annotated[
-        float, typer.Option(min=0, max=1, callback=finite, help="The share of faces that another is blended into.")
+    mixup: Annotated[
+        float, typer.Option(min=0, max=1, callback=finite, help="The share of faces that another is mixed into.")
     ] = 0.0,
     device: Device = "auto",
     threads: Threads = None,
@@ -235,7 +237,7 @@ def distil_views(
             count=count,
             seed=seed,
             everyone=everyone,
-            blend=blend,
+            mixup=mixup,
             tick=tick,
         )
     distil.write_views(views, out)

@@ -235,10 +235,10 @@ def _write(out: Path, arrays: dict[str, NDArray[Any]], manifest: dict[str, Any])
             (fresh / f"{name}.npy").write_bytes(buffer.getbuffer())
         text = json.dumps(manifest, indent=1) + "\n"
         (fresh / MANIFEST).write_text(text, encoding="utf-8")
-        _exchange(place, fresh, old)
+        exchange(place, fresh, old)
 
 
-def _exchange(place: Path, fresh: Path, old: Path) -> None:
+def exchange(place: Path, fresh: Path, old: Path) -> None:
     """Let `fresh` stand at `place` and what stood there at `old`; where that fails, all stays as it was."""
     try:
         if place.exists():

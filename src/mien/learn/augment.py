@@ -62,7 +62,7 @@ def erase(x: Tensor, chance: Generator, share: float) -> Tensor:
     """Cover 2 % to 25 % of a `share` of the faces with a gray rectangle (Zhong et al. 2017, arXiv:1708.04896)."""
     n, side = len(x), x.shape[-1]
     area, ratio = uniform(x, 0.02, 0.25, chance), uniform(x, math.log(0.4), math.log(2.5), chance).exp()
-    height, width = (area * ratio).sqrt().clamp(max=0.9), (area / ratio).sqrt().clamp(max=0.9)
+    height, width = (area * ratio).sqrt(), (area / ratio).sqrt()
     top, left = uniform(x, 0, 1, chance) * (1 - height), uniform(x, 0, 1, chance) * (1 - width)
     line = (torch.arange(side, device=x.device) + 0.5) / side
     rows = (line >= top[:, None]) & (line < (top + height)[:, None])
@@ -123,8 +123,8 @@ def degrade(x: Tensor, chance: Generator, share: float) -> Tensor:
     return x
 
 
-def blended(x: Tensor, chance: Generator, share: float) -> Tensor:
-    """Blend up to half of another face of the batch into a `share` of the faces.
+def mixed_up(x: Tensor, chance: Generator, share: float) -> Tensor:
+    """Mix up to half of another face of the batch into a `share` of the faces (Zhang et al. 2018, arXiv:1710.09412).
 
     For teachers, who say of such a face what nobody labelled (Beyer et al. 2022, arXiv:2106.05237, section 2).
     """

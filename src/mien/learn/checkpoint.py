@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ HELD_OUT = "held_out.npz"  # rows, labels and logits of the images that the run 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a run is computed on; the same machine and seed give the same numbers."""
+    """What a run is computed on; on a CPU the same machine and seed give the same numbers."""
 
     device: str = "cpu"
     threads: int = 1
@@ -41,14 +41,22 @@ class Machine:
 
 def machine(device: str = "auto", threads: int | None = None, resumed: Path | None = None) -> Machine:
     """The device and the CPU threads to use: as asked for, else as the resumed run had them, else what is free."""
+    before = _machine_of(resumed) if resumed else None
+    there = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        device = before.device if before and before.device in there else there[-1]
+    if device not in there:
         raise TrainingError(f"there is no device {device!r} here: use --device cpu")
-    if threads is None and resumed is not None:
-        with suppress(OSError, ValueError, KeyError):  # a lost or damaged file costs no more than the exact numbers
-            threads = int(json.loads((resumed / SETTINGS).read_text())["machine"]["threads"])
-    return Machine(device, threads or free_cores())
+    return Machine(device, threads or (before.threads if before else free_cores()))
+
+
+def _machine_of(run: Path) -> Machine | None:
+    """What a run was computed on; a lost or damaged file costs no more than the exact numbers."""
+    try:
+        saved = json.loads((run / SETTINGS).read_text())["machine"]
+        return Machine(str(saved["device"]), max(1, int(saved["threads"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def free_cores() -> int:
@@ -183,6 +191,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist: train with `mien train --out {path.parent}` first") from None
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}") from None
     except Exception:  # torch.load raises whatever its unpickler does
         raise TrainingError(f"{path} cannot be read, it may be truncated: train anew, into another folder") from None
     if not (isinstance(saved, dict) and "settings" in saved):

@@ -1,7 +1,8 @@
 """What goes wrong with a face on its way to the network, in five severities each, to measure what it costs.
 
 The eight kinds follow the benchmark of Hendrycks & Dietterich (2019, arXiv:1903.12261), scaled to 48×48 gray faces, and
-add what a face detector does: boxes that are turned, shifted or of another size.
+add what a face detector does: boxes that are turned, shifted or of another size. The recipes train on milder forms of
+all of them (augment.py), so that this measures what is left of known harm, not what unknown harm would do.
 """
 
 from __future__ import annotations

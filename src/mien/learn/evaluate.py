@@ -18,10 +18,10 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split
-from mien.errors import DataError, ModelError
+from mien.errors import DataError, ModelError, TrainingError
 from mien.labels import EMOTIONS, FERPLUS_COLUMNS
 from mien.learn.corruptions import CORRUPTIONS, SEVERITIES, corrupted
-from mien.learn.settings import settings_from
+from mien.learn.settings import Settings, settings_from
 from mien.see.classify import Classifier
 from mien.see.face import Floats, Image
 
@@ -105,13 +105,23 @@ def _fact(classifier: Classifier, key: str, kind: type = dict) -> Any:
 def _other_seeds(first: Classifier, models: Sequence[str | Path], threads: int) -> list[Classifier]:
     """Models that were trained as the first one was, but for their seeds."""
     classifiers = [first, *(Classifier(model, head=first.head, flip=first.flip, threads=threads) for model in models)]
-    made = [settings_from({"augmentation": {}, **_fact(each, "settings")}) for each in classifiers]
+    made = list(map(_settings, classifiers))
     for each, settings in zip(classifiers, made, strict=True):
-        if replace(settings, seed=made[0].seed) != made[0] or _fact(each, "others", list):
+        if replace(settings, seed=made[0].seed) != made[0]:
             raise ModelError(f"{each.path} was not trained as {first.path} was, but for its seed: leave it out")
     if len({settings.seed for settings in made}) < len(made):
         raise ModelError(f"two of the models have the same seed as {first.path} or as each other: leave one out")
     return classifiers[1:]
+
+
+def _settings(classifier: Classifier) -> Settings:
+    """What the network of a model file was trained with."""
+    if _fact(classifier, "others", list):
+        raise ModelError(f"{classifier.path} is the mean of several runs: compare models of a run each")
+    try:
+        return settings_from({"augmentation": {}, **_fact(classifier, "settings")})
+    except TrainingError as error:
+        raise ModelError(f"{classifier.path} cannot be compared: {error}") from None
 
 
 def subsets_of(test: Split) -> dict[str, Flags]:
@@ -187,7 +197,7 @@ def robustness(classifier: Classifier, images: Image, labels: Codes) -> dict[str
         for name in CORRUPTIONS
     }
     mean = float(np.mean(list(under.values())))
-    return {"clean": clean, "mean": rounded(mean), "relative": rounded(mean / clean), "accuracy": under}
+    return {"clean": clean, "mean": rounded(mean), "relative": rounded(mean / max(clean, 1e-9)), "accuracy": under}
 
 
 def spread(scores: Sequence[Floats], labels: Codes) -> dict[str, Any]:

@@ -60,11 +60,11 @@ def export(
     """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
     Of several runs that began with the same network it is the mean of their weights (`trained.load_mean`).
-    `head` is the one that `Classifier` uses unless told otherwise; with `half` the file is half as large; with `data`,
-    a folder of prepared data, its probabilities are calibrated anew on the rows that training held out. Returns the
-    largest difference between the probabilities of the checkpoint and those of the written file, read through
-    `Classifier`. Raises TrainingError for a folder without whole weights and ModelError where the two differ by more
-    than `TOLERANCE`, or `HALF_TOLERANCE`.
+    `head` is the one that `Classifier` uses unless told otherwise, by default that of the model file; with `half` the
+    file is half as large; with `data`, a folder of prepared data, its probabilities are calibrated anew on the rows
+    that training held out. Returns the largest difference between the probabilities of the checkpoint and those of the
+    written file, read through `Classifier`. Raises TrainingError for a folder without whole weights and ModelError
+    where the two differ by more than `TOLERANCE`, or `HALF_TOLERANCE`.
     """
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
@@ -83,7 +83,7 @@ def export(
         halve(model)
     facts = {
         "emotions": ",".join(EMOTIONS),
-        "head": head or "official",
+        "head": head or trained.head,
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
         "others": json.dumps([asdict(other) for other in trained.others]),

@@ -26,7 +26,7 @@ class ConvBlock(nn.Sequential):
         )
 
 
-class Attention(nn.Module):
+class SqueezeExcite(nn.Module):
     """Weights each channel by what the whole face says of it (Hu et al. 2018, arXiv:1709.01507)."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -48,7 +48,7 @@ class Residual(nn.Module):
         norm = nn.BatchNorm2d(channels_out)
         self.second = nn.Sequential(nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), norm)
         nn.init.zeros_(norm.weight)  # each block begins as its shortcut, which lets deep nets start fast
-        self.attention = Attention(channels_out) if attention else nn.Identity()
+        self.attention = SqueezeExcite(channels_out) if attention else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(

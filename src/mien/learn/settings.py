@@ -123,6 +123,14 @@ def settings_from(saved: Mapping[str, Any]) -> Settings:
 
 AT_LEAST = {"epochs": 1, "batch": 2, "learning_rate": 1e-9, "temperature": 1e-3}
 AT_MOST = {
+    "epochs": 10**6,
+    "batch": 10**6,
+    "patience": 10**6,
+    "learning_rate": 1000,
+    "weight_decay": 1000,
+    "mixup": 1000,
+    "votes": 1000,
+    "temperature": 1000,
     "rotation": 180,
     "zoom": 4,
     "shift": 1,

@@ -136,8 +136,9 @@ def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
     limit.longest = max(limit.longest, last)
     if len(run.history) >= settings.epochs or (settings.patience and waited(run.history) >= settings.patience):
         return False
-    # The first epoch of a run is expected to take as long as the longest of the members before it took.
-    return limit.allows(last or limit.longest)
+    # The first epoch of a run is expected to take as long as the longest of the members before it took, and begun
+    # where there were none: a limit that lets nothing begin would be the same the next time.
+    return not limit.longest or limit.allows(last or limit.longest)
 
 
 def waited(history: list[dict[str, float]]) -> int:
@@ -251,13 +252,16 @@ def validate(model: nn.Module, check: Loader) -> tuple[float, float]:
 
 
 def _finish(out: Path, check: Loader) -> None:
-    """Put a calibration for each head beside the kept weights.
+    """Put a calibration for each head beside the kept weights, unless it is there.
 
     The logits of what was held out, each the mean of a face's and its mirror image's, get a file of their own.
     """
+    kept = load_checkpoint(out / WEIGHTS)
+    if "calibration" in kept and (out / HELD_OUT).exists():
+        return
     model = load_trained(out).net.to(check.device)
     found = [of_head._asdict() for of_head in calibrated(model, check)]
-    write(out / WEIGHTS, {**load_checkpoint(out / WEIGHTS), "calibration": found})
+    write(out / WEIGHTS, {**kept, "calibration": found})
     everything = torch.arange(len(check.images), device=check.device)
     averaged = both_ways(model, check.images, everything).cpu().numpy()
     buffer = io.BytesIO()

@@ -37,6 +37,7 @@ class Trained(NamedTuple):
     digest: str
     learned: str  # digest of the images that it learned from; empty where its maker did not say
     others: Sequence[Settings] = ()  # of the runs whose weights are in the mean as well
+    head: str = "official"  # the one that readers use by default
 
     def may_know(self, held_out: str, learned: str) -> bool:
         """Whether it may have learned from what is held out as `held_out` says, where `learned` names the rest.
@@ -53,6 +54,8 @@ def load_trained(source: Path) -> Trained:
     Raises TrainingError for a run, and ModelError for a file, that is missing, broken or of other code.
     """
     exported = source.suffix.lower() == ".onnx"
+    if source.is_file() and not exported:
+        raise TrainingError(f"{source} is neither the folder of a run nor an ONNX file: name one of these")
     trained = _exported(source) if exported else _kept(source)
     if not all(weights.isfinite().all() for weights in trained.net.state_dict().values()):
         error = ModelError if exported else TrainingError
@@ -96,7 +99,7 @@ def _kept(run: Path) -> Trained:
     except (RuntimeError, TypeError, AttributeError):
         raise TrainingError(f"{run} was trained by other code: its weights do not fit, train it again") from None
     try:
-        calibration = _calibration(saved.get("calibration", []), saved.get("temperatures", []), settings)
+        calibration = _calibration(saved.get("calibration", []), settings)
     except (KeyError, TypeError, ValueError):
         raise TrainingError(f"{run / WEIGHTS} holds no calibration that can be read: train again") from None
     digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
@@ -116,8 +119,7 @@ def _exported(file: Path) -> Trained:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
         others = [settings_from(other) for other in json.loads(facts.get("others", "[]"))]
-        fitted, older = (dict(json.loads(facts.get(key, "{}"))) for key in ("calibration", "temperatures"))
-        calibration = _calibration(list(fitted.values()), list(older.values()), settings)
+        calibration = _calibration(list(json.loads(facts["calibration"]).values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
     except TrainingError as error:
@@ -125,20 +127,16 @@ def _exported(file: Path) -> Trained:
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
-    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others)
+    head = facts.get("head", "official")
+    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others, head)
 
 
-def _calibration(fitted: list[dict[str, Any]], temperatures: list[float], settings: Settings) -> list[Calibration]:
-    """That of each head; older ones are a temperature alone, and an interrupted run has none yet.
-
-    Raises TypeError or ValueError where it is of other heads.
-    """
+def _calibration(fitted: list[dict[str, Any]], settings: Settings) -> list[Calibration]:
+    """That of each head; an interrupted run has none yet. Raises TypeError or ValueError where it is of other heads."""
     heads = (OFFICIAL, FERPLUS) if settings.votes else (OFFICIAL,)
-    if fitted:
-        found = [Calibration(float(each["temperature"]), list(map(float, each["shifts"]))) for each in fitted]
-    else:
-        older = map(float, temperatures or [1.0] * len(heads))
-        found = [Calibration(each, [0.0] * head) for each, head in zip(older, heads, strict=True)]
+    if not fitted:
+        return [Calibration.none(head) for head in heads]
+    found = [Calibration(float(each["temperature"]), list(map(float, each["shifts"]))) for each in fitted]
     if tuple(len(each.shifts) for each in found) != heads:
         raise ValueError("a calibration of other heads")
     return found
