@@ -168,7 +168,7 @@ def test_a_source_that_cannot_be_opened_is_one_line_and_nothing_is_written(
         (["{film}", "--camera", "1"], "give one of them"),
         ([""], "has no name"),
         (["{portrait}"], "is a picture: use mien read"),
-        (["{film}", "--csv", "/dev/full"], "is not a file"),
+        (["{film}", "--csv", "/dev/full"], "is a device or a pipe"),
         (["{film}", "--csv", "{film}.csv", "--resume"], "no run that was stopped left it"),
     ],
 )
