@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ import torch
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import load
 from mien.errors import MienError
-from mien.files import WholeFile
+from mien.files import WholeFile, check_output
 from mien.learn.checkpoint import HELD_OUT
 from mien.learn.distil import both_ways
 from mien.learn.model import OFFICIAL
@@ -30,12 +31,15 @@ def held_out(runs: list[Path]) -> dict[str, float]:
     """Accuracy of each member on what it did not learn from, and of the mean of those that did not, image by image."""
     found, sums, labels = {}, dict[int, np.ndarray](), dict[int, int]()
     for run in runs:
-        with np.load(run / HELD_OUT) as file:
-            scores = softmax(file["logits"])
-            found[run.name] = float((scores.argmax(1) == file["labels"]).mean())
-            for row, label, score in zip(file["rows"].tolist(), file["labels"].tolist(), scores, strict=True):
-                sums[row] = sums.get(row, 0) + score
-                labels[row] = label
+        try:
+            with np.load(run / HELD_OUT) as file:
+                scores, truth, rows = softmax(file["logits"]), file["labels"], file["rows"]
+        except (OSError, ValueError, KeyError, BadZipFile):
+            raise SystemExit(f"{run / HELD_OUT} is damaged: remove it and train with --resume") from None
+        found[run.name] = float((scores.argmax(1) == truth).mean())
+        for row, label, score in zip(rows.tolist(), truth.tolist(), scores, strict=True):
+            sums[row] = sums.get(row, 0) + score
+            labels[row] = label
     right = [int(score.argmax()) == labels[row] for row, score in sums.items()]
     return {**found, "ensemble": float(np.mean(right))}
 
@@ -75,6 +79,8 @@ def main() -> None:
         print(f"{run} is not done and not counted")
     if not done:
         raise SystemExit("no teacher is done: train on with scripts/train_on_gpu.sh teachers")
+    load(asked.data, "train")  # what is wrong with a folder is known before anything is measured
+    check_output(asked.out)
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     table = {"held out": held_out(done)}
     if asked.private or (asked.data / "test_images.npy").exists():

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.data.prepare import FILES, exchange, load
+from mien.data.prepare import FILES, check_place, exchange, load
 from mien.errors import DataError, MienError
 from mien.files import WholeFile
 
@@ -29,7 +29,7 @@ SIDE = 48
 
 def pack(folder: Path, file: Path, without_test: bool = False) -> None:
     """Write what is in a prepared folder to one zip archive."""
-    load(folder, "train")  # raises DataError where the folder is none
+    check(folder)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(folder.iterdir()):
@@ -46,22 +46,40 @@ def pack(folder: Path, file: Path, without_test: bool = False) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Write the prepared folder that an archive holds, whole or not at all."""
+    """Write the prepared folder that an archive holds, whole or not at all; prepared data that are there give way."""
+    check_place(folder, [file])
     place = Path(os.path.realpath(folder))
-    with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(dir=place.parent) as beside:
+    with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(prefix=".mien-", dir=place.parent) as beside:
         fresh = Path(beside, "fresh")
         fresh.mkdir()
         for name in archive.namelist():
-            path = Path(name).with_suffix(".npy") if name.endswith(".png") else Path(name)
-            if str(path) not in FILES:
-                raise DataError(f"it holds {name}, which is no part of prepared data")
-            if name.endswith(".png"):
-                with Image.open(io.BytesIO(archive.read(name)), formats=("PNG",)) as picture:
-                    np.save(fresh / path, np.asarray(picture).reshape(-1, SIDE, SIDE))
-            else:
-                (fresh / path).write_bytes(archive.read(name))
-        load(fresh, "train")
+            write_member(fresh, name, archive.read(name))
+        try:
+            check(fresh)
+        except DataError:
+            raise DataError("it holds no whole prepared data: pack them again") from None
         exchange(place, fresh, Path(beside, "old"))
+
+
+def write_member(folder: Path, name: str, content: bytes) -> None:
+    """Write what an archive holds under one name."""
+    path = folder / (name.removesuffix(".png") + ".npy" if name.endswith(".png") else name)
+    if path.name not in FILES or path.parent != folder:
+        raise DataError(f"it holds {name}, which is no part of prepared data")
+    if not name.endswith(".png"):
+        path.write_bytes(content)
+        return
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            np.save(path, np.asarray(picture).reshape(-1, SIDE, SIDE))
+    except (OSError, ValueError):
+        raise DataError(f"its {name} is no column of faces: pack the data again") from None
+
+
+def check(folder: Path) -> None:
+    """Raise DataError where a folder holds no prepared data; test images may be absent altogether."""
+    for split in ("train", "val", *({"test"} if any(folder.glob("test_*")) else ())):
+        load(folder, split)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -482,15 +483,34 @@ def test_data_are_packed_without_loss_and_unpacked_whole_or_not_at_all(tmp_path:
     assert script("pack_data.py", "unpack", tmp_path / "zip", tmp_path / "data").returncode == 0
     for split in ("train", "val", "test"):
         assert np.array_equal(load(tmp_path / "all", split).images, load(tmp_path / "data", split).images)
-    before = sorted(file.name for file in (tmp_path / "data").iterdir())
-    (tmp_path / "short").write_bytes((tmp_path / "zip").read_bytes()[:-100])
+    before = {file.name: file.read_bytes() for file in (tmp_path / "data").iterdir()}
+    content = bytearray((tmp_path / "zip").read_bytes())
+    (tmp_path / "short").write_bytes(content[:-100])
+    content[len(content) // 2] ^= 255  # among the pixels of the training images, the second of three pictures
+    (tmp_path / "damaged").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "zip") as whole, zipfile.ZipFile(tmp_path / "part", "w") as part:
+        for name in set(whole.namelist()) - {"val_labels.npy"}:
+            part.writestr(name, whole.read(name))
     (tmp_path / "none").mkdir()
-    for asked in (("unpack", "short", "data"), ("pack", "none", "other"), ("unpack", "nothing", "data")):
+    (tmp_path / "none/notes.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for asked in (
+        ("unpack", "short", "data"),
+        ("unpack", "damaged", "data"),
+        ("unpack", "part", "data"),
+        ("unpack", "nothing", "data"),
+        ("unpack", "zip", "none"),
+        ("unpack", "zip", "file"),
+        ("unpack", "zip", "."),
+        ("unpack", "zip", "no/where"),
+        ("pack", "none", "other"),
+    ):
         failed = script("pack_data.py", asked[0], *(tmp_path / name for name in asked[1:]))
         assert failed.returncode == 1
         assert failed.stderr.startswith(f"cannot {asked[0]} {tmp_path / asked[1]}: ")
         assert failed.stderr.count("\n") == 1
-    assert sorted(file.name for file in (tmp_path / "data").iterdir()) == before
+    assert {file.name: file.read_bytes() for file in (tmp_path / "data").iterdir()} == before
+    assert (tmp_path / "none/notes.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert not (tmp_path / "other").exists()
 
 

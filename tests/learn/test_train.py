@@ -246,7 +246,15 @@ def test_a_limit_lets_an_epoch_begin_where_none_tells_how_long_it_takes(
 
 @pytest.mark.parametrize(
     "settings",
-    ["", "[]", '{"machine": null}', '{"machine": {"device": "cpu", "threads": null}}', '{"machine": {"threads": 1}}'],
+    [
+        "",
+        "[]",
+        '{"machine": null}',
+        '{"machine": {"threads": 1}}',
+        '{"machine": {"device": "cpu", "threads": null}}',
+        '{"machine": {"device": "cpu", "threads": 1e999}}',
+        '{"machine": {"device": "cpu", "threads": 99999999999}}',
+    ],
 )
 def test_a_damaged_settings_file_costs_no_more_than_the_exact_numbers(tmp_path: Path, settings: str) -> None:
     (tmp_path / SETTINGS).write_text(settings)

@@ -139,6 +139,15 @@ def test_a_model_file_keeps_its_head_when_it_is_exported_again(run: Path, tmp_pa
     assert Classifier(tmp_path / "again.onnx").head == "ferplus"
 
 
+def test_a_model_file_that_recommends_a_head_it_has_not_is_not_exported(model: Path, tmp_path: Path) -> None:
+    odd = onnx.load(model)
+    next(fact for fact in odd.metadata_props if fact.key == "head").value = "foo"
+    onnx.save(odd, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"odd\.onnx was trained without a head 'foo'"):
+        export(tmp_path / "odd.onnx", tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
 def test_a_file_of_a_run_is_not_taken_for_its_folder(run: Path) -> None:
     with pytest.raises(TrainingError, match=r"model\.pt is neither the folder of a run nor an ONNX file"):
         load_trained(run / WEIGHTS)

@@ -78,9 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say(f"{in_words(message).rstrip('.')}: see `{command_of(error)} --help`")
         code = 2
     if arguments is None and hangs():  # the process is ours: end it without taking Python down
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the shell closed it
+                stream.flush()
+        finally:
+            os._exit(code)
     sys.exit(code)
 
 

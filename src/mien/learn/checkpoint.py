@@ -27,6 +27,7 @@ from mien.learn.settings import Settings, settings_from
 
 CHECKPOINT, WEIGHTS, SETTINGS, HISTORY = "checkpoint.pt", "model.pt", "settings.json", "history.csv"
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")  # of the history
+MOST_THREADS = 1024  # that a damaged file is believed
 HELD_OUT = "held_out.npz"  # rows, labels and logits of the images that the run did not learn from
 
 
@@ -54,9 +55,10 @@ def _machine_of(run: Path) -> Machine | None:
     """What a run was computed on; a lost or damaged file costs no more than the exact numbers."""
     try:
         saved = json.loads((run / SETTINGS).read_text())["machine"]
-        return Machine(str(saved["device"]), max(1, int(saved["threads"])))
-    except (OSError, ValueError, KeyError, TypeError):
+        found = Machine(str(saved["device"]), int(saved["threads"]))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
+    return found if 1 <= found.threads <= MOST_THREADS else None
 
 
 def free_cores() -> int:

@@ -200,6 +200,8 @@ def read_views(path: Path) -> Views:
             facts = json.loads(str(file["facts"]))
         augmentation = Augmentation(**facts.pop("augmentation"))
         views = Views(**arrays, augmentation=augmentation, **facts)
+        if not (isinstance(views.seed, int) and 0 <= views.mixup <= 1):
+            raise ValueError("facts that no view was made with")
     except FileNotFoundError:
         raise TrainingError(f"there is no {path}: write it with `mien distil-views`") from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):

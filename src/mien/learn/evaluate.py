@@ -197,7 +197,12 @@ def robustness(classifier: Classifier, images: Image, labels: Codes) -> dict[str
         for name in CORRUPTIONS
     }
     mean = float(np.mean(list(under.values())))
-    return {"clean": clean, "mean": rounded(mean), "relative": rounded(mean / max(clean, 1e-9)), "accuracy": under}
+    return {
+        "clean": clean,
+        "mean": rounded(mean),
+        "relative": rounded(mean / clean) if clean else 0.0,
+        "accuracy": under,
+    }
 
 
 def spread(scores: Sequence[Floats], labels: Codes) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def export(
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     choices = HEADS if len(heads) > 1 else heads
-    if head not in (None, *choices):
+    head = head or trained.head
+    if head not in choices:
         raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(choices)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
@@ -83,7 +84,7 @@ def export(
         halve(model)
     facts = {
         "emotions": ",".join(EMOTIONS),
-        "head": head or trained.head,
+        "head": head,
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
         "others": json.dumps([asdict(other) for other in trained.others]),

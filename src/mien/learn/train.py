@@ -137,7 +137,7 @@ def _goes_on(run: Run, settings: Settings, limit: TimeLimit) -> bool:
     if len(run.history) >= settings.epochs or (settings.patience and waited(run.history) >= settings.patience):
         return False
     # The first epoch of a run is expected to take as long as the longest of the members before it took, and begun
-    # where there were none: a limit that lets nothing begin would be the same the next time.
+    # where there were none.
     return not limit.longest or limit.allows(last or limit.longest)
 
 
