@@ -75,8 +75,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("teachers.json"))
     asked = parser.parse_args()
     done = [run for run in asked.runs if (run / HELD_OUT).exists()]
-    for run in sorted({*asked.runs} - {*done}):
-        print(f"{run} is not done and not counted")
+    for run in asked.runs:
+        if run not in done:
+            print(f"{run} is not done and not counted")
     if not done:
         raise SystemExit("no teacher is done: train on with scripts/train_on_gpu.sh teachers")
     load(asked.data, "train")  # what is wrong with a folder is known before anything is measured

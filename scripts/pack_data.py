@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mien.data.prepare import FILES, check_place, exchange, load
+from mien.data.prepare import FILES, check_place, load, whole_folder, write_array
 from mien.errors import DataError, MienError
 from mien.files import WholeFile
 
@@ -48,17 +46,13 @@ def pack(folder: Path, file: Path, without_test: bool = False) -> None:
 def unpack(file: Path, folder: Path) -> None:
     """Write the prepared folder that an archive holds, whole or not at all; prepared data that are there give way."""
     check_place(folder, [file])
-    place = Path(os.path.realpath(folder))
-    with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(prefix=".mien-", dir=place.parent) as beside:
-        fresh = Path(beside, "fresh")
-        fresh.mkdir()
+    with zipfile.ZipFile(file) as archive, whole_folder(folder) as fresh:
         for name in archive.namelist():
             write_member(fresh, name, archive.read(name))
         try:
             check(fresh)
         except DataError:
             raise DataError("it holds no whole prepared data: pack them again") from None
-        exchange(place, fresh, Path(beside, "old"))
 
 
 def write_member(folder: Path, name: str, content: bytes) -> None:
@@ -71,9 +65,10 @@ def write_member(folder: Path, name: str, content: bytes) -> None:
         return
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-            np.save(path, np.asarray(picture).reshape(-1, SIDE, SIDE))
+            faces = np.asarray(picture).reshape(-1, SIDE, SIDE)
     except (OSError, ValueError):
         raise DataError(f"its {name} is no column of faces: pack the data again") from None
+    write_array(path, faces)
 
 
 def check(folder: Path) -> None:

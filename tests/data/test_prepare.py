@@ -21,8 +21,8 @@ from mien.data.prepare import (
     BLANK,
     CONFLICT,
     TWIN,
+    _exchange,
     duplicate_groups,
-    exchange,
     facts,
     load,
     prepare,
@@ -304,7 +304,7 @@ def test_what_cannot_take_its_place_puts_back_what_stood_there(tmp_path: Path) -
     place.mkdir()
     (place / "manifest.json").write_text("{}")
     with pytest.raises(FileNotFoundError):
-        exchange(place, tmp_path / "missing", tmp_path / "old")
+        _exchange(place, tmp_path / "missing", tmp_path / "old")
     assert everything(tmp_path) == {"processed/manifest.json": b"{}"}
 
 

@@ -7,7 +7,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,21 +225,32 @@ def _named(names: list[str], dropped: dict[int, str]) -> list[dict[str, Any]]:
 
 
 def _write(out: Path, arrays: dict[str, NDArray[Any]], manifest: dict[str, Any]) -> None:
-    """Fill a folder beside `out`, then let it take that name: what fails leaves what was there before."""
+    with whole_folder(out) as fresh:
+        for name, array in arrays.items():
+            write_array(fresh / f"{name}.npy", array)
+        text = json.dumps(manifest, indent=1) + "\n"
+        (fresh / MANIFEST).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Fill a folder beside `out`, which then takes that name: what fails leaves what was there before."""
     place = Path(os.path.realpath(out))  # a link stays a link: what it points to is written
     with explained(out), tempfile.TemporaryDirectory(prefix=".mien-", dir=place.parent) as beside:
         fresh, old = Path(beside, "fresh"), Path(beside, "old")
         fresh.mkdir()
-        for name, array in arrays.items():
-            buffer = io.BytesIO()  # written by NumPy itself, a full disk would not be called so
-            np.save(buffer, array)
-            (fresh / f"{name}.npy").write_bytes(buffer.getbuffer())
-        text = json.dumps(manifest, indent=1) + "\n"
-        (fresh / MANIFEST).write_text(text, encoding="utf-8")
-        exchange(place, fresh, old)
+        yield fresh
+        _exchange(place, fresh, old)
 
 
-def exchange(place: Path, fresh: Path, old: Path) -> None:
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file; NumPy itself would not say that a disk is full."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    path.write_bytes(buffer.getbuffer())
+
+
+def _exchange(place: Path, fresh: Path, old: Path) -> None:
     """Let `fresh` stand at `place` and what stood there at `old`; where that fails, all stays as it was."""
     try:
         if place.exists():

@@ -164,6 +164,8 @@ def _difference(shipped: Shipped, heads: tuple[str, ...], content: bytes) -> flo
     with torch.inference_mode():
         wanted = [probabilities.numpy() for probabilities in shipped(torch.from_numpy(faces[:, None]))]
     with explained(Path("a temporary file")):  # there may be no usable folder at all
+        place = Path(tempfile.gettempdir())
+    with explained(place):
         folder = tempfile.TemporaryDirectory()
     with folder as name:
         file = Path(name) / "emotion.onnx"
