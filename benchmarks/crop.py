@@ -21,9 +21,12 @@ import numpy as np
 
 from mien.data.fer2013 import PUBLIC
 from mien.data.prepare import load
+from mien.labels import SIDE
 from mien.see.classify import Classifier
+from mien.see.crop import crop, crop_by_box
 from mien.see.detect import Detector
-from mien.see.face import SIDE, Face, Floats, Image, crop, crop_by_box
+from mien.see.face import Face
+from mien.see.picture import Floats, Image
 
 ENLARGED = 4
 FRAME = SIDE * ENLARGED  # pixels of the enlarged picture's side

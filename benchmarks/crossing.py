@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from mien.media.video import open_source
-from mien.see.face import Face, Image
+from mien.see.face import Face
+from mien.see.picture import Image
 from mien.see.pipeline import BURST, open_pipeline
+from mien.sources.video import open_source
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared" / "photos"

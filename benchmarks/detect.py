@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 
 from mien.see.detect import Detector
-from mien.see.face import Floats, Image, overlap
+from mien.see.face import iou
+from mien.see.picture import Floats, Image
 
 PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 SIZES = {"640x480": (640, 480), "1920x1080": (1920, 1080)}
@@ -154,7 +155,7 @@ def print_agreement(photos: list[Photo], reference: Find) -> None:
     for photo in photos:
         edge = np.tile(np.array(photo.image.shape[1::-1], np.float32) - 1, 2)  # the reference keeps boxes within
         theirs, ours = reference(photo.image).astype(np.float32), boxes_of(detector, photo.image).clip(0, edge)
-        best += overlap(theirs, ours).max(1).tolist()
+        best += iou(theirs, ours).max(1).tolist()
         extra += len(ours) - len(theirs)
     matched = sum(iou > 0.5 for iou in best)
     print(f"the reference's boxes: {matched} of {len(best)} matched, mean IoU {np.mean(best):.4f}, {extra:+} of ours")

@@ -20,11 +20,11 @@ from typing import TypeVar
 import cv2
 
 from mien.media import decode
-from mien.media.draw import annotate
-from mien.media.video import open_source
-from mien.see.ahead import ahead
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, Pipeline, bursts_of, open_pipeline
+from mien.sinks.draw import annotate
+from mien.sources.prefetch import ahead
+from mien.sources.video import open_source
 
 Item = TypeVar("Item")
 

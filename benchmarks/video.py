@@ -33,13 +33,13 @@ import numpy as np
 from PIL import Image as Pillow
 
 from mien.apps.bench import keep_to_one_core
-from mien.media.footage import Journal, Shot
-from mien.media.growing import growing_csv
-from mien.media.live import Live
-from mien.media.video import open_source
-from mien.media.window import Window
-from mien.see.face import Image
+from mien.see.picture import Image
 from mien.see.pipeline import BURST, open_pipeline
+from mien.sinks.tables import growing_csv
+from mien.sinks.window import Window
+from mien.sources.live import Live
+from mien.sources.source import PendingFrame, SourceStats
+from mien.sources.video import open_source
 
 PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 RATE = 30  # frames a second
@@ -132,17 +132,17 @@ def live_view(path: Path) -> str:
             if frame.index + 1 >= len(frames) - RATE:  # Live would take the end for a loss and begin anew
                 break
     median, most = np.percentile(late, (50, 95))
-    dropped = source.journal.dropped
+    dropped = source.stats.dropped
     return f"{path.name}, live at {RATE}: drawn after {median:.0f} ms, 95 % within {most:.0f} ms; {dropped} dropped"
 
 
-def camera(frames: list[Image], came: list[float], _: Journal) -> Generator[Shot]:
+def camera(frames: list[Image], came: list[float], _: SourceStats) -> Generator[PendingFrame]:
     """A camera that shows what was filmed, noting when each frame came."""
     began = time.perf_counter()
     for number, image in enumerate(frames):
         time.sleep(max(0.0, began + number / RATE - time.perf_counter()))
         came.append(time.perf_counter())
-        yield Shot(number / RATE, image.copy)
+        yield PendingFrame(number / RATE, image.copy)
 
 
 def memory(path: Path) -> str:

@@ -21,8 +21,7 @@ from PIL import Image
 from mien.data.prepare import FILES, check_place, load, whole_folder, write_array
 from mien.errors import DataError, MienError
 from mien.files import WholeFile
-
-SIDE = 48
+from mien.labels import SIDE
 
 
 def pack(folder: Path, file: Path, without_test: bool = False) -> None:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mien.learn.report import percent, table
+from mien.measure.report import percent, table
 from mien.see.classify import PACKAGED
 
 ROOT = Path(__file__).parents[1]

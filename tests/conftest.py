@@ -18,8 +18,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mien.media.footage import Source
-from mien.see.face import Frame, Image
+from mien.see.face import Frame
+from mien.see.picture import Image
+from mien.sources.source import Source
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 

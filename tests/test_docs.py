@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from mien.apps import cli
-from mien.learn.evaluate import PRIVATE_SET
-from mien.learn.report import percent, table
+from mien.measure.evaluate import PRIVATE_SET
+from mien.measure.report import percent, table
 from mien.see.classify import PACKAGED
 from mien.see.weights import MODELS, find
 

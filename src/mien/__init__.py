@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from mien.media.footage import Journal
     from mien.media.watch import Watch
     from mien.see.classify import Classifier
     from mien.see.detect import Detector
-    from mien.see.face import Face, Frame, Image, Reading
+    from mien.see.face import Face, Frame, Reading
+    from mien.see.picture import Image
     from mien.see.pipeline import Pipeline, open_pipeline
+    from mien.sources.source import SourceStats
 
 __all__ = [
     "read",
@@ -36,7 +37,7 @@ __all__ = [
     "Face",
     "Reading",
     "Watch",
-    "Journal",
+    "SourceStats",
     "EMOTIONS",
     "MienError",
     "SourceError",
@@ -58,7 +59,7 @@ _HOMES = {
     "Face": "mien.see.face",
     "Reading": "mien.see.face",
     "Watch": "mien.media.watch",
-    "Journal": "mien.media.footage",
+    "SourceStats": "mien.sources.source",
 }
 
 
@@ -75,7 +76,7 @@ def read(
     the side in pixels of the smallest face that is looked for, `model` is "s", "m" or an ONNX file, `head` says whose
     labels are spoken, as in `Classifier`. Raises SourceError and ModelError.
     """
-    from mien.media.sources import open_picture
+    from mien.sources.pictures import open_picture
 
     [(_, readings)] = _usual_pipeline(model, head, min_face)([open_picture(picture)])
     return readings
@@ -96,14 +97,14 @@ def watch(
     `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
     of a live source the newest one, the others are dropped. `min_face` is the side in pixels of the smallest face that
     is looked for, `model` and `head` are those of `read`, `timeout` the seconds that a stream may be silent. Closing
-    the generator frees everything; its `journal` counts the frames that were dropped and tells when a stream was lost.
+    the generator frees everything; its `stats` counts the frames that were dropped and tells when a stream was lost.
     Raises SourceError and ModelError.
     """
     from functools import partial
 
-    from mien.media.video import open_source
     from mien.media.watch import Watch
     from mien.see.pipeline import open_pipeline
+    from mien.sources.video import open_source
 
     opened = open_source(source, every=every, fps=fps, timeout=timeout)
     return Watch(opened, partial(open_pipeline, model, head=head, min_face=min_face, stream=True))

@@ -1,4 +1,4 @@
-"""The seven emotions: their order, their FER2013 codes, their FER+ columns and a colour each."""
+"""The seven emotions: their order, their FER2013 codes, their FER+ columns, a colour each; the size of a face."""
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The emotions in the order of FER2013's codes 0 to 6; every seven scores in Mien stand in this order."""
@@ -19,3 +19,6 @@ COLOURS = (
     (160, 160, 160),
 )
 """A colour for each emotion, RGB bytes, told apart on dark and on light pictures."""
+
+SIDE = 48
+"""Pixels of a side of FER2013's pictures, and so of every crop of a face."""

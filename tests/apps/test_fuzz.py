@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 from numpy.random import Generator
 
-from mien.apps.reading import Outputs, read_pictures
+from mien.apps.read import Outputs, read_pictures
 from mien.errors import MienError
 from mien.see.face import Frame
 from mien.see.pipeline import Pipeline, open_pipeline

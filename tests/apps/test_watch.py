@@ -27,14 +27,14 @@ from mien.apps import checkpoint, watching
 from mien.apps.cli import main
 from mien.apps.report import silence, troubles
 from mien.apps.stopping import Stop
-from mien.apps.watching import Options, Outputs, Run, watch_source
+from mien.apps.watch import Options, Outputs, Run, watch_source
 from mien.errors import MienError, OutputError, SourceError
-from mien.media.footage import Journal, Shot
-from mien.media.live import Live
-from mien.media.video import open_source
 from mien.see.face import Face, Frame, Reading
 from mien.see.pipeline import Pipeline
 from mien.see.track import Tracker
+from mien.sources.live import Live
+from mien.sources.source import PendingFrame, SourceStats
+from mien.sources.video import open_source
 
 Film = Callable[..., Path]
 
@@ -404,10 +404,10 @@ def called(module: str, name: str, argument: str) -> bytes:
     "pickled",
     [
         b"cos\nsystem\n(S'touch hacked'\ntR.",
-        called("mien.media.growing", "os.system", "touch hacked"),
-        called("mien.apps.watching", "Path.touch", "hacked"),
+        called("mien.sinks.tables", "os.system", "touch hacked"),
+        called("mien.apps.watch", "Path.touch", "hacked"),
         called("mien.see.track", "Tracker.__init__.__globals__", "hacked"),
-        called("mien.media.recording", "Recording", "hacked.mp4"),
+        called("mien.sinks.video", "Recording", "hacked.mp4"),
     ],
 )
 def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: Path, pickled: bytes) -> None:
@@ -418,14 +418,14 @@ def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: 
 
 
 def test_what_went_wrong_on_the_way_is_told() -> None:
-    journal = Journal(frames=9, corrupt=3, damaged=2, reconnects=1, gaps=[(1.0, 2.0), (5.0, 7.5)], missing=12.0)
-    assert troubles(journal) == [
+    stats = SourceStats(frames=9, corrupt=3, damaged=2, reconnects=1, gaps=[(1.0, 2.0), (5.0, 7.5)], missing=12.0)
+    assert troubles(stats) == [
         "3 corrupt packets skipped",
         "2 damaged pictures, with parts that the decoder made up",
         "the source was lost 2 times, for 3.5 seconds, and was not back at the end",
         "the file ends 12 seconds before the length that it states",
     ]
-    assert troubles(Journal(frames=9, corrupt=1, damaged=1, reconnects=1, gaps=[(1.0, 2.0)], missing=0.1)) == [
+    assert troubles(SourceStats(frames=9, corrupt=1, damaged=1, reconnects=1, gaps=[(1.0, 2.0)], missing=0.1)) == [
         "1 corrupt packet skipped",
         "1 damaged picture, with parts that the decoder made up",
         "the source was lost 1 time, for 1.0 seconds",
@@ -440,7 +440,7 @@ def test_a_live_source_that_is_lost_is_told(
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     connections, notices = count(), [""]
 
-    def connect(_: Journal) -> Generator[Shot]:
+    def connect(_: SourceStats) -> Generator[PendingFrame]:
         """A camera that is switched off and on, each time when the window has shown that it is on or off."""
         number = next(connections)
         while number and notices[-1] == "":
@@ -448,7 +448,7 @@ def test_a_live_source_that_is_lost_is_told(
         if number == 2:
             os.kill(os.getpid(), signal.SIGTERM)
             return
-        yield Shot(None, lambda: np.zeros((48, 64, 3), np.uint8))
+        yield PendingFrame(None, lambda: np.zeros((48, 64, 3), np.uint8))
         while notices[-1] != "":
             time.sleep(0.01)
 
@@ -565,7 +565,7 @@ def test_a_stop_while_a_run_finds_its_place_keeps_what_there_was(film: Film, tmp
     source, outputs = open_source(film()), Outputs(csv=tmp_path / "out.csv")
     stopped = Run(source, outputs, Options(), None)
     assert stopped.through(Options().open_pipeline(), second_time()) is None
-    early = open_source(source.name, stop=lambda: early.journal.frames == 3)
+    early = open_source(source.name, stop=lambda: early.stats.frames == 3)
     resumed = Run(early, replace(outputs, resume=True), Options(), None)
     assert resumed.through(Options().open_pipeline(), lambda: True) is None
     assert len(table(tmp_path / "out.csv")) == 16

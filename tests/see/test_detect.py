@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mien.see.detect import Detector
-from mien.see.face import Face, Floats, Image, overlap
+from mien.see.face import Face, iou
+from mien.see.picture import Floats, Image
 
 HERE = Path(__file__).parent
 PORTRAIT = HERE.parents[1] / "assets" / "astronaut.jpg"
@@ -71,7 +72,7 @@ def test_a_mirrored_picture_gives_the_mirrored_face(detector: Detector, portrait
     [face], [mirrored] = detector(portrait), detector(np.ascontiguousarray(portrait[:, ::-1]))
     x1, y1, x2, y2 = mirrored.box
     back = np.array([[portrait.shape[1] - x2, y1, portrait.shape[1] - x1, y2]], np.float32)
-    assert overlap(face.box[None], back) > 0.85
+    assert iou(face.box[None], back) > 0.85
 
 
 def test_two_faces_come_the_surest_first(detector: Detector, portrait: Image) -> None:
@@ -84,7 +85,7 @@ def test_two_faces_come_the_surest_first(detector: Detector, portrait: Image) ->
 def test_a_large_picture_is_searched_shrunk_and_answered_in_its_own_pixels(portrait: Image) -> None:
     [small] = Detector(min_face=40)(portrait)
     [large] = Detector(min_face=40, longest_side=512)(np.asarray(cv2.resize(portrait, None, fx=3, fy=3), np.uint8))
-    assert overlap(small.box[None], large.box[None] / np.float32(3)) > 0.85
+    assert iou(small.box[None], large.box[None] / np.float32(3)) > 0.85
 
 
 def test_a_face_smaller_than_min_face_is_not_found(portrait: Image) -> None:
@@ -124,9 +125,9 @@ def test_a_face_is_found_again_from_a_box_near_it(detector: Detector, portrait: 
     [face] = detector(portrait)
     near, wall = face.box + floats(6, -5, 9, 4), floats(300, 300, 380, 380)
     [again, nothing] = detector.refine(portrait, np.stack([near, wall]))
-    assert again and overlap(face.box[None], again.box[None]) > 0.8
+    assert again and iou(face.box[None], again.box[None]) > 0.8
     [again] = detector.refine(portrait, again.box[None])  # in the next frame, which is how faces are followed
-    assert again and overlap(face.box[None], again.box[None]) > 0.85
+    assert again and iou(face.box[None], again.box[None]) > 0.85
     assert nothing is None
 
 
@@ -142,7 +143,7 @@ def test_the_reference_packages_faces_are_all_found_with_the_same_boxes(found: d
         within = boxes(found[name]).clip(
             0, floats(width - 1, height - 1, width - 1, height - 1)
         )  # as the reference gives them
-        overlaps += overlap(np.array(theirs, np.float32), within).max(1).tolist()
+        overlaps += iou(np.array(theirs, np.float32), within).max(1).tolist()
     assert len(overlaps) == 57
     assert min(overlaps) > 0.5
     assert np.mean(overlaps) >= 0.97

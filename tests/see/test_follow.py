@@ -10,8 +10,9 @@ import pytest
 from PIL import Image as Pillow
 
 from mien.see.detect import Detector
-from mien.see.face import Face, Frame, Image, overlap
+from mien.see.face import Face, Frame, iou
 from mien.see.follow import Follower
+from mien.see.picture import Image
 
 PORTRAIT = np.asarray(Pillow.open(Path(__file__).parents[2] / "assets/astronaut.jpg").convert("RGB"))
 
@@ -47,7 +48,7 @@ def test_followed_boxes_are_those_of_searching_every_frame(counting: Counting) -
     for step in range(40):
         frame = Frame(view(step), index=step, time=step / 30)
         [followed], [searched] = follower(frame), searcher(frame.image)
-        overlaps.append(overlap(followed.box[None], searched.box[None])[0, 0])
+        overlaps.append(iou(followed.box[None], searched.box[None])[0, 0])
     assert np.mean(overlaps) > 0.9
     assert counting.searches == 3
 
@@ -56,7 +57,7 @@ def test_a_cut_to_another_place_is_noticed_at_once(counting: Counting) -> None:
     follower = Follower(counting)
     follower(Frame(view(0)))
     [face] = follower(Frame(np.ascontiguousarray(view(0)[:, ::-1])))
-    assert overlap(face.box[None], counting(view(0)[:, ::-1].copy())[0].box[None])[0, 0] > 0.9
+    assert iou(face.box[None], counting(view(0)[:, ::-1].copy())[0].box[None])[0, 0] > 0.9
 
 
 def test_a_face_that_leaves_is_not_followed(counting: Counting) -> None:
@@ -72,7 +73,7 @@ def test_a_face_that_jumps_a_little_is_found_around_its_place(counting: Counting
     follower(Frame(view(0)))
     moved = np.roll(view(0), 70, axis=1)
     [face] = follower(Frame(moved))
-    assert overlap(face.box[None], Detector(min_face=40)(moved)[0].box[None])[0, 0] > 0.8
+    assert iou(face.box[None], Detector(min_face=40)(moved)[0].box[None])[0, 0] > 0.8
     assert counting.searches == 1
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.media.growing import growing_csv
-from mien.media.video import open_source
 from mien.see.detect import Detector
-from mien.see.face import Face, Frame, overlap
+from mien.see.face import Face, Frame, iou
 from mien.see.pipeline import BURST, STREAM_SIDE, open_pipeline
+from mien.sinks.tables import growing_csv
+from mien.sources.video import open_source
 
 SAME = 0.5  # overlap from which on two boxes are one face
 
@@ -69,7 +69,7 @@ def _best_overlaps(searched: list[Face], followed: list[Face]) -> list[float]:
     if not (searched and followed):
         return [0.0] * len(searched)
     boxes = (np.stack([face.box for face in faces]) for faces in (searched, followed))
-    return [float(value) for value in overlap(*boxes).max(1)]
+    return [float(value) for value in iou(*boxes).max(1)]
 
 
 def _size(frame: Frame) -> tuple[int, int]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from mien.errors import OutputError
 from mien.files import explained
-from mien.media.growing import part_of
 from mien.see.pipeline import Pipeline
+from mien.sinks.tables import part_of
 
 INTERVAL = 5.0
 """Seconds between two checkpoints: what a killed run has to do again, at most."""
@@ -26,8 +26,8 @@ HARMLESS = {"ndarray", "dtype", "_reconstruct", "_frombuffer", "scalar"}
 STATE = {
     ("collections", "Counter"),
     ("mien.apps.checkpoint", "Checkpoint"),
-    ("mien.media.summary", "Presence"),
-    ("mien.media.summary", "Summary"),
+    ("mien.sinks.summary", "Presence"),
+    ("mien.sinks.summary", "Summary"),
     ("mien.see.face", "Face"),
     ("mien.see.follow", "Follower"),
     ("mien.see.track", "Tracker"),

@@ -17,10 +17,10 @@ import typer
 import typer.core
 
 from mien import __version__
-from mien.apps import training
+from mien.apps import train as training
 from mien.apps.terminal import finite, say
 from mien.errors import MienError, SourceError
-from mien.media.waiting import hangs
+from mien.sources.prefetch import hangs
 
 
 class Commands(typer.core.TyperGroup):
@@ -135,12 +135,12 @@ def read(
     head: Head = None,
 ) -> int:
     """Read the emotion of every face in pictures, or in a video."""
-    from mien.apps.reading import Outputs, read_pictures
-    from mien.media.video import is_video
+    from mien.apps.read import Outputs, read_pictures
     from mien.see.pipeline import open_pipeline
+    from mien.sources.video import is_video
 
     if len(sources) == 1 and is_video(sources[0]):
-        from mien.apps import watching
+        from mien.apps import watch as watching
 
         tables = watching.Outputs(csv, json, counts=counts)
         options = watching.Options(model=model, head=head, min_face=min_face or 40.0)
@@ -175,7 +175,7 @@ def watch(
     head: Head = None,
 ) -> int:
     """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
-    from mien.apps.watching import Options, Outputs, watch_source
+    from mien.apps.watch import Options, Outputs, watch_source
 
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, resume)
     options = Options(every, fps, timeout, model, head, min_face)

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from mien.apps.terminal import counted, print_table, say
-from mien.media.footage import Journal, Source
-from mien.media.live import Live
-from mien.media.summary import Summary
 from mien.see.face import Frame
+from mien.sinks.summary import Summary
+from mien.sources.live import Live
+from mien.sources.source import Source, SourceStats
 
 SILENT = 2.0
 """Seconds without a picture from which on the window says so."""
@@ -86,15 +86,15 @@ def print_summary(summary: Summary, dropped: int) -> None:
     print(f"{frames}, {who}{counted(faces, 'face')}" if faces else f"{frames}, no face found")
 
 
-def troubles(journal: Journal) -> Sequence[str]:
+def troubles(stats: SourceStats) -> Sequence[str]:
     """Return a line for each kind of thing that went wrong while a source was read."""
-    lost = sum(back - gone for gone, back in journal.gaps)
-    away = "" if journal.reconnects >= len(journal.gaps) else ", and was not back at the end"
-    missing = round(journal.missing)
+    lost = sum(back - gone for gone, back in stats.gaps)
+    away = "" if stats.reconnects >= len(stats.gaps) else ", and was not back at the end"
+    missing = round(stats.missing)
     lines = {
-        f"{counted(journal.corrupt, 'corrupt packet')} skipped": journal.corrupt,
-        f"{counted(journal.damaged, 'damaged picture')}, with parts that the decoder made up": journal.damaged,
-        f"the source was lost {counted(len(journal.gaps), 'time')}, for {lost:.1f} seconds{away}": journal.gaps,
-        f"the file ends {counted(missing, 'second')} before the length that it states": journal.missing > 1,
+        f"{counted(stats.corrupt, 'corrupt packet')} skipped": stats.corrupt,
+        f"{counted(stats.damaged, 'damaged picture')}, with parts that the decoder made up": stats.damaged,
+        f"the source was lost {counted(len(stats.gaps), 'time')}, for {lost:.1f} seconds{away}": stats.gaps,
+        f"the file ends {counted(missing, 'second')} before the length that it states": stats.missing > 1,
     }
     return [line for line, happened in lines.items() if happened]

@@ -18,11 +18,10 @@ from PIL import Image, ImageOps
 
 from mien.data.archive import open_archive
 from mien.errors import DataError
-from mien.labels import EMOTIONS, FERPLUS
+from mien.labels import EMOTIONS, FERPLUS, SIDE
 
 Bytes = NDArray[np.uint8]
 
-SIDE = 48  # FER2013's images are 48×48
 USAGES = ("Training", "PublicTest", "PrivateTest", "Test")
 TRAINING, PUBLIC, PRIVATE, TEST = range(4)  # TEST: a test picture whose name does not say which of the two it is in
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mien.data.fer2013 import SIDE, Bytes
-from mien.labels import EMOTIONS, FERPLUS, FERPLUS_COLUMNS
+from mien.data.fer2013 import Bytes
+from mien.labels import EMOTIONS, FERPLUS, FERPLUS_COLUMNS, SIDE
 
 GAP = 2  # pixels between the images of a sheet
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.fer2013 import PRIVATE, PUBLIC, PUBLISHED_MD5, SIDE, TRAINING, USAGES, Bytes, Fer2013, read
+from mien.data.fer2013 import PRIVATE, PUBLIC, PUBLISHED_MD5, TRAINING, USAGES, Bytes, Fer2013, read
 from mien.errors import DataError, OutputError
 from mien.files import check_folder, explained
-from mien.labels import EMOTIONS, FERPLUS
+from mien.labels import EMOTIONS, FERPLUS, SIDE
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

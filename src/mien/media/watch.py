@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
-from mien.media.footage import Journal, Source
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, Pipeline
+from mien.sources.source import Source, SourceStats
 
 Results = Generator[tuple[Frame, list[Reading]]]
 
@@ -16,7 +16,7 @@ Results = Generator[tuple[Frame, list[Reading]]]
 class Watch(Results):
     """A generator of frames, each with its readings from left to right; closing it frees everything.
 
-    `journal` says what happened on the way: frames that were dropped to keep up, gaps in which the source was lost.
+    `stats` says what happened on the way: frames that were dropped to keep up, gaps in which the source was lost.
     """
 
     def __init__(self, source: Source, open_pipeline: Callable[[], Pipeline]) -> None:
@@ -24,9 +24,9 @@ class Watch(Results):
         self._results = _results(source, open_pipeline)
 
     @property
-    def journal(self) -> Journal:
+    def stats(self) -> SourceStats:
         """What happened to the source so far."""
-        return self.source.journal
+        return self.source.stats
 
     def send(self, value: None) -> tuple[Frame, list[Reading]]:
         """Return the next frame with its readings."""

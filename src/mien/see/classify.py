@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import ModelError
-from mien.labels import EMOTIONS
-from mien.see.face import Face, Floats, Frame, Image, Reading, crop
+from mien.labels import EMOTIONS, SIDE
+from mien.see.crop import crop
+from mien.see.face import Face, Frame, Reading
+from mien.see.picture import Floats, Image
 from mien.see.weights import Device, find, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
-SIDE = 48  # pixels of the square that the networks read
 HEADS = ("official", "ferplus", "blend")
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 

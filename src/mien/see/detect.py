@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from mien.see.face import Face, Floats, Image, halved
-from mien.see.picture import Picture, picture_of
+from mien.see.face import Face
+from mien.see.picture import Floats, Image, Picture, halved, picture_of
 from mien.see.weights import Device, open_session, read, read_arrays
 
 CELL, STRIDE = 12, 2  # pixels: the proposal network judges 12-pixel cells, one at every second pixel

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from mien.see.detect import Detector
-from mien.see.face import Face, Floats, Frame, Image, overlap
+from mien.see.face import Face, Frame, iou
+from mien.see.picture import Floats, Image
 
 MARGIN = 1.0  # face sides around a lost face in which it is searched for
 ROUNDING = 1e-6  # seconds, by which the clock of the frames may differ from itself
@@ -74,6 +75,6 @@ def _distinct(faces: Iterator[Face]) -> list[Face]:
     """Without those that overlap a surer one: two boxes that were followed may have come upon one face."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.confidence):
-        if not kept or overlap(face.box[None], np.stack([other.box for other in kept])).max() < SAME:
+        if not kept or iou(face.box[None], np.stack([other.box for other in kept])).max() < SAME:
             kept.append(face)
     return kept

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from mien.see.face import Floats, Image
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 BEYOND = 128  # the gray that is seen beyond a picture
 COLOURLESS = 128  # what the planes of colour say where there is none
@@ -88,3 +88,13 @@ def picture_of(image: Image | Picture) -> Picture:
 def _sampled(plane: Image, across: Floats, down: Floats, beyond: int) -> Image:
     border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (beyond,) * 3}
     return cv2.remap(plane, across, down, cv2.INTER_LINEAR, **border)  # type: ignore[call-overload, no-any-return]
+
+
+def halved(image: Image) -> Image:
+    """Half the size, each pixel the mean of four, which is several times as fast as other sizes.
+
+    The last line of an odd number is left out.
+    """
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    even = image[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import MienError
-from mien.see.ahead import ahead, cores
 from mien.see.face import Face, Frame, Reading
 
 Detect = Callable[[Frame], list[Face]]
@@ -36,6 +35,7 @@ class Pipeline:
     detect: Detect
     classify: Classify
     track: Track = untracked
+    smooth: Track = untracked
 
     def __call__(self, frames: Iterable[Frame], burst: int = 1) -> Generator[tuple[Frame, list[Reading]]]:
         """Yield every frame with its readings, `burst` frames at a time: by default each as soon as it is there.
@@ -48,16 +48,16 @@ class Pipeline:
                 yield from results
 
     def bursts(self, frames: Iterable[Frame], size: int) -> Generator[list[tuple[Frame, list[Reading]]]]:
-        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then.
-
-        Where there are several frames and several cores, a thread fetches the next frames in the meantime.
-        """
-        held_back = bursts_of(frames, size)
-        with closing(ahead(held_back) if size > 1 and cores() > 1 else held_back) as bursts:
+        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then."""
+        with closing(bursts_of(frames, size)) as bursts:
             for burst in bursts:
                 faces = [self.detect(frame) for frame in burst]
                 readings = zip(burst, self.classify(burst, faces), strict=True)
-                yield [(frame, sorted(self.track(frame, read), key=_centre)) for frame, read in readings]
+                yield [(frame, self._finished(frame, read)) for frame, read in readings]
+
+    def _finished(self, frame: Frame, readings: list[Reading]) -> list[Reading]:
+        """The readings with what comes after classifying, from left to right."""
+        return sorted(self.smooth(frame, self.track(frame, readings)), key=_centre)
 
 
 def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:

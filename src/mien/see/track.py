@@ -1,18 +1,16 @@
-"""One number per person while in view, and scores that do not flicker from frame to frame."""
+"""One number per person while in view."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MissingExtra
-from mien.see.face import Face, Floats, Frame, Reading, halved
-from mien.see.picture import Picture
+from mien.see.face import Face, Frame, Reading
+from mien.see.picture import Floats, Picture, halved
 
 SIDE = 16  # pixels of the thumbnail that stands for how a face looks
 REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
@@ -41,8 +39,6 @@ class _Person:
     box: Floats
     look: Floats  # the mean of the clear thumbnails, (SIDE * SIDE,), of mean 0 and length 1
     clear: bool  # False while none has been: the look is the mean of all thumbnails then
-    scores: Floats
-    held: int  # the emotion that is shown
     velocity: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
 
     def expected(self, time: float) -> Floats:
@@ -51,27 +47,23 @@ class _Person:
 
 
 class Tracker:
-    """Tells people apart from frame to frame and smooths what their faces show.
+    """Tells people apart from frame to frame.
 
     Faces are assigned to people by place, size and looks, all at once, so that the sum of differences is smallest
     (Jonker & Volgenant 1987). Who was in the frame before, or is out of sight for at most `memory` seconds, keeps the
     number. A face that may be cut off or half hidden and belongs to nobody here, while somebody is out of sight,
-    may be that one's: for up to half a second it is left out, as SORT waits for new tracks (Bewley et al. 2016). Scores
-    follow with the time constant `smoothing` in seconds, whatever the frame rate; another emotion is shown once it
-    leads by `margin`. Raises MissingExtra without the package `lap`.
+    may be that one's: for up to half a second it is left out, as SORT waits for new tracks (Bewley et al. 2016).
     """
 
-    def __init__(self, *, memory: float = 4.0, smoothing: float = 0.25, margin: float = 0.08) -> None:
-        if find_spec("lap") is None:
-            raise MissingExtra("video needs lap, which tells people apart: pip install 'mien[live]'")
-        self.memory, self.smoothing, self.margin = memory, smoothing, margin
+    def __init__(self, *, memory: float = 4.0) -> None:
+        self.memory = memory
         self._people: list[_Person] = []
         self._count = 0
         self._before = 0.0  # the time of the frame before
         self._waiting: float | None = None  # the time of the first frame since which faces have been left out
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
-        """The readings with `person` set, and scores and emotion smoothed over time, in their order.
+        """The readings with `person` set, in their order.
 
         Readings of faces that do not show yet whose they are, as said above, are left out.
         """
@@ -121,22 +113,17 @@ class Tracker:
         passed = max(time - person.seen, 1e-6)
         moved = (_centres(reading.face.box) - _centres(person.box)) / passed
         person.velocity += (moved - person.velocity) * _weight(passed, VELOCITY_TIME)
-        person.scores = person.scores + (reading.scores - person.scores) * _weight(passed, self.smoothing)
         person.seen, person.box = time, reading.face.box
         if clear == person.clear:
             person.look = _unit(person.look + (look - person.look) * _weight(passed, LOOK_TIME))
         elif clear:
             person.look, person.clear = look, True
-        leader = int(person.scores.argmax())
-        if person.scores[leader] - person.scores[person.held] >= self.margin:
-            person.held = leader
-        return replace(reading, scores=person.scores, person=person.number, held=person.held)
+        return replace(reading, person=person.number)
 
     def _meet(self, reading: Reading, look: Floats, clear: bool, time: float) -> Reading:
         self._count += 1
-        held = int(reading.scores.argmax())
-        self._people.append(_Person(self._count, time, reading.face.box, look, clear, reading.scores, held))
-        return replace(reading, person=self._count, held=held)
+        self._people.append(_Person(self._count, time, reading.face.box, look, clear))
+        return replace(reading, person=self._count)
 
 
 def _differences(

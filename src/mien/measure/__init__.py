@@ -1,0 +1,1 @@
+"""Models measured, honestly: the ONNX file that ships, through the classifier that users run."""

@@ -1,1 +1,0 @@
-"""Frames in, results out: sources, pictures, tables."""

@@ -1,0 +1,1 @@
+"""Frames in: pictures, videos, cameras and streams, each an iterable of `Frame`."""
