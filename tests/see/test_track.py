@@ -119,4 +119,4 @@ def test_who_was_half_hidden_before_leaving_is_known_again() -> None:
 
 def test_who_is_in_every_frame_keeps_the_number_however_far_apart_they_are() -> None:
     tracker = Tracker(memory=4)
-    assert [tracker(*still(10.0 * number, HAPPY))[0].person for number in range(6)] == [1] * 6
+    assert [tracker(*scene([(100, 100)], 10.0 * number))[0].person for number in range(6)] == [1] * 6
