@@ -8,7 +8,7 @@ MienError
 ├── TrainingError   a training run cannot start, go on or be resumed
 └── MissingExtra    a command needs a package that an extra of the install brings
 
-Each message says what is wrong, then what to do.
+Each message says what is wrong, then what to do. What was read nevertheless is told by a SourceWarning.
 """
 
 
@@ -34,6 +34,10 @@ class ModelError(MienError):
 
 class TrainingError(MienError):
     """A training run cannot start, go on or be resumed."""
+
+
+class SourceWarning(UserWarning):
+    """A source was read, but not all of it was there."""
 
 
 class MissingExtra(MienError):  # noqa: N818 - the name of what it is, as in `pip install 'mien[train]'`

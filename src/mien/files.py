@@ -1,61 +1,121 @@
 """Files that appear whole or not at all, and the checks that tell beforehand whether they can.
 
-A file is written as a part beside its place, which is renamed when all of it is there and removed on failure.
+Everything is written to a part beside its place, `NAME.mien-part`, which is renamed when all of it is there. The part
+is locked by the process that writes it, so that two runs never write one output, and one that a killed run left behind
+is taken over by the next run that writes there.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-import secrets
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from mien.errors import OutputError
 
 STANDARD_OUTPUT = Path("-")
 """In place of a text file: what is written goes to the terminal or to the next program."""
 
+LONGEST_NAME = 255  # bytes, in the file systems of all usual systems
+LOCKED_BYTE = 1 << 40  # Windows locks bytes of a file: one that is never written
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL}  # on network shares without locks there are none
+
 
 class WholeFile:
-    """A file that appears under its name only when the block that writes it has ended well. Raises OutputError.
+    """A file that appears under its name when the block that writes it has ended well. Raises OutputError.
 
-    `mode` is "w" for UTF-8 text, in which names that are not UTF-8 keep their bytes, or "wb".
+    Each `write` is kept whole or not at all: what a full disk does not take is cut off again. `path` is where the file
+    is to appear, `part` where it grows, `size` its bytes so far.
     """
 
-    def __init__(self, path: Path, mode: str = "w") -> None:
+    def __init__(self, path: Path, mode: str = "w") -> None:  # noqa: ARG002
         check_output(path)
         self.path = Path(os.path.realpath(path))  # a link stays a link: what it points to is written
-        self.mode = mode
+        self.part = part_of(self.path)
+        self.size = 0
+        self._reserved = False
 
     def __enter__(self) -> Self:
-        self.part = _part(self.path.parent)
-        text = {} if "b" in self.mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
         with explained(self.path):
-            self.file: IO[Any] = self.part.open(self.mode.replace("w", "x"), **text)  # type: ignore[call-overload]
+            self._file = _locked(self.path, self.part)
+            self._file.truncate()
+        self.size = 0
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with explained(self.path):
-                self.file.close()
-                if kind is None:
-                    self.part.replace(self.path)
-        finally:
-            self.part.unlink(missing_ok=True)
+        with explained(self.path):
+            if kind is not None:
+                self.discard()
+                return
+            if self._reserved:
+                self._file.truncate(self.size)
+            if sys.platform == "win32":  # does not rename what is open
+                self._file.close()
+                self.part.replace(self.path)
+            else:
+                self.part.replace(self.path)
+                self._file.close()
 
     def write(self, data: str | bytes) -> None:
-        """Write text, or bytes in mode "wb"."""
+        """Add text, as UTF-8 in which names that are not UTF-8 keep their bytes, or bytes."""
+        content = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         with explained(self.path):
-            self.file.write(data)
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except BaseException:  # a full disk; Ctrl+C
+                self.truncate(self.size)
+                raise
+        self.size += len(content)
+
+    def reserve(self, count: int) -> None:
+        """Take room on the disk for so many bytes more, so that writing these does not fail for want of it.
+
+        The room is given back when the file takes its name.
+        """
+        self._reserved = True
+        with explained(self.path):
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                rest = self.size + count - end
+                while rest > 0:
+                    rest -= self._file.write(bytes(min(rest, 1 << 20)))
+            finally:
+                self._file.seek(self.size)
+
+    def truncate(self, size: int) -> None:
+        """Cut off what stands behind so many bytes."""
+        self._file.truncate(size)
+        self._file.seek(size)
+        self.size = size
+
+    def tell(self) -> int:
+        """The bytes so far; with `flush`, `closed` and `write` this is what pyarrow asks of a file."""
+        return self.size
+
+    def flush(self) -> None:
+        """Do nothing: what is written is not held back."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._file.closed
+
+    def discard(self) -> None:
+        """Leave no trace of what was written; the block may still end."""
+        _take_away(self._file, self.part)
 
 
 class StandardOutput:
-    """Standard output in the shape of a `WholeFile`."""
+    """Standard output in the shape of a `WholeFile`; the next program gets every row at once."""
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +126,7 @@ class StandardOutput:
     def write(self, data: str) -> None:
         """Write text."""
         sys.stdout.write(data)
+        sys.stdout.flush()
 
 
 def text_file(path: Path) -> WholeFile | StandardOutput:
@@ -73,8 +134,16 @@ def text_file(path: Path) -> WholeFile | StandardOutput:
     return StandardOutput() if path == STANDARD_OUTPUT else WholeFile(path)
 
 
+def part_of(path: Path) -> Path:
+    """Return the name under which a file grows beside its place."""
+    name = f"{path.name}.mien-part"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f"{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.mien-part"
+    return path.with_name(name)
+
+
 def check_output(path: Path) -> None:
-    """Raise OutputError when a file cannot be written there; the folder is tried by making a file in it."""
+    """Raise OutputError when a file cannot be written there, or another run is writing it."""
     with explained(path), suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if S_ISDIR(mode):
@@ -83,7 +152,13 @@ def check_output(path: Path) -> None:
             raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file, or - for text")
         if not os.access(path, os.W_OK):
             raise OutputError(f"cannot write {path}: it is write-protected; use another name")
-    check_folder(Path(os.path.realpath(path)).parent)
+    real = Path(os.path.realpath(path))
+    check_folder(real.parent)
+    part = part_of(real)
+    with explained(path):
+        left = part.exists()  # by a killed run: it may hold rows, which go when they are written over
+        file = _locked(path, part)
+        file.close() if left else _take_away(file, part)
 
 
 def is_folder(path: Path) -> bool:
@@ -97,9 +172,8 @@ def check_folder(folder: Path) -> None:
     with explained(folder):
         if not folder.is_dir():
             raise OutputError(f"there is no folder {folder}: make it first")
-        part = _part(folder)
-        part.touch(exist_ok=False)
-        part.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def check_distinct(sources: Iterable[Path], outputs: Iterable[Path]) -> None:
@@ -126,9 +200,49 @@ def explained(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path} ({reason}): {remedy}") from error
 
 
-def _part(folder: Path) -> Path:
-    """Return a free name in a folder: short, since the name to come may be as long as names can be."""
-    return folder / f".mien-{secrets.token_hex(4)}.part"
+def _locked(path: Path, part: Path) -> IO[bytes]:
+    """Open the part of a file, locked until it is closed; the lock dies with the process."""
+    while True:
+        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b", 0)
+        try:
+            _lock(file)
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(part)):  # noqa: PTH116
+                return file
+        except FileNotFoundError:  # who held the lock has just taken the part away, or given it its name
+            pass
+        except (BlockingIOError, PermissionError):
+            file.close()
+            raise OutputError(f"cannot write {path}: another run is writing it; use another name, or wait") from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock an open file against other processes. Raises BlockingIOError or PermissionError where one has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(LOCKED_BYTE)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+
+
+def _take_away(file: IO[bytes], part: Path) -> None:
+    """Close a part and remove it; Windows does not remove what is open, elsewhere it must not lie there unlocked."""
+    if sys.platform == "win32":
+        file.close()
+    part.unlink(missing_ok=True)
+    file.close()
 
 
 def _identity(path: Path) -> object:

@@ -39,7 +39,8 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
 def caption(reading: Reading) -> str:
     """Return what a label says: the person's number where there is one, the emotion and its probability."""
     who = "" if reading.person is None else f"{reading.person} · "
-    return f"{who}{reading.emotion} {reading.probability:.0%}"
+    seen = reading.shown or reading
+    return f"{who}{seen.emotion} {seen.probability:.0%}"
 
 
 def text_size(image: Image, box: Floats) -> int:
@@ -104,7 +105,7 @@ def _box(x: int, y: int, patch: Image) -> Floats:
 
 
 def _colour(reading: Reading) -> Colour:
-    return COLOURS[EMOTIONS.index(reading.emotion)]
+    return COLOURS[EMOTIONS.index((reading.shown or reading).emotion)]
 
 
 def _readable_on(colour: Colour) -> str:

@@ -1,47 +1,22 @@
-"""Where readings go: tables of rows, counts of the emotions, annotated pictures.
-
-Every sink is a context manager with `write(frame, readings)`. Making one checks what it will write, so that what is
-known to fail fails before anything is read; all of them raise OutputError.
-"""
+"""Pictures with their faces drawn: one file, or a folder of them."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
 import PIL.Image
 
 from mien.errors import OutputError
-from mien.files import WholeFile, check_folder, check_output, explained, text_file
-from mien.labels import EMOTIONS
+from mien.files import WholeFile, check_folder, check_output, explained
 from mien.see.face import Frame, Reading
 from mien.see.picture import Image
 from mien.sinks.draw import annotate
-
-COLUMNS = (
-    "source",
-    "frame",
-    "time",
-    "person",
-    "x1",
-    "y1",
-    "x2",
-    "y2",
-    "confidence",
-    "emotion",
-    "probability",
-    *EMOTIONS,
-)
-"""The columns of one face in one frame, wherever rows are written."""
 
 FORMATS = {
     ".bmp": "BMP",
@@ -53,98 +28,6 @@ FORMATS = {
     ".webp": "WEBP",
 }
 """The endings of pictures that can be written, each with the format's name in Pillow."""
-
-
-def rows(frame: Frame, readings: Sequence[Reading]) -> list[dict[str, Any]]:
-    """Return a row for each face, `COLUMNS` as its keys: times in seconds, boxes in pixels, probabilities in [0, 1]."""
-    return [
-        {
-            "source": frame.name,
-            "frame": frame.index,
-            "time": round(frame.time, 3),
-            "person": reading.person,
-            **{side: round(float(at), 1) for side, at in zip(("x1", "y1", "x2", "y2"), reading.face.box, strict=True)},
-            "confidence": round(float(reading.face.confidence), 4),
-            "emotion": reading.emotion,
-            "probability": round(reading.probability, 4),
-            **{emotion: round(float(score), 4) for emotion, score in zip(EMOTIONS, reading.scores, strict=True)},
-        }
-        for reading in readings
-    ]
-
-
-class Sink(Protocol):
-    """What every sink does."""
-
-    def __enter__(self) -> Self:
-        """Open what is written to."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Keep what was written, or remove it when an error ended the block."""
-
-    def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Take in the readings of one frame."""
-
-
-class JsonLines:
-    """Writes one JSON object per face and line."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = text_file(path)
-
-    def __enter__(self) -> Self:
-        self.file.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.file.__exit__(kind)
-
-    def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Write an object for each face."""
-        for row in rows(frame, readings):
-            self.file.write(json.dumps(row) + "\n")
-
-
-class CsvRows:
-    """Writes one line per face, comma-separated, under a line with the names of the columns."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = text_file(path)
-
-    def __enter__(self) -> Self:
-        self.table = csv.DictWriter(self.file.__enter__(), COLUMNS, lineterminator="\n")
-        self.table.writeheader()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.file.__exit__(kind)
-
-    def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Write a line for each face."""
-        self.table.writerows(rows(frame, readings))
-
-
-class Counts:
-    """Counts the faces of each emotion and writes them at the end: `emotion,count`, always seven rows."""
-
-    def __init__(self, path: Path) -> None:
-        self.file = text_file(path)
-        self.counts = Counter[str]()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            lines = "".join(f"{emotion},{self.counts[emotion]}\n" for emotion in EMOTIONS)
-            with self.file as file:
-                file.write("emotion,count\n" + lines)
-
-    def write(self, frame: Frame, readings: Sequence[Reading]) -> None:  # noqa: ARG002 - the shape of every sink
-        """Count each face."""
-        self.counts.update(reading.emotion for reading in readings)
 
 
 class AnnotatedPicture:

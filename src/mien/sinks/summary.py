@@ -1,28 +1,13 @@
-"""What a stream came to: who was seen, for how long, with which emotions; at the end, and as a timeline."""
+"""What a stream came to: who was seen, for how long, with which emotions."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
-import numpy as np
-
-from mien.errors import MissingExtra, OutputError
-from mien.files import WholeFile, check_output
-from mien.labels import COLOURS, EMOTIONS
 from mien.see.face import Frame, Reading
-from mien.see.picture import Floats
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-PLOTS = (".pdf", ".png", ".svg")
-"""The endings of plots that can be written."""
 
 
 @dataclass
@@ -37,18 +22,36 @@ class Presence:
         return {emotion: count / self.emotions.total() for emotion, count in self.emotions.most_common()}
 
 
-class Summary:
-    """Adds up how long each person was in view and what the face showed.
+class Steps:
+    """Tells the usual time between two frames from a gap: a stream that was lost, a hole in a file."""
 
-    A person was in view from one frame to the next when it is in both. Faces of nobody in particular, where there was
-    no tracking, are person None.
+    USUAL = 1.0  # seconds that are no gap at any rate
+    LONGER = 3.0  # times the shortest step so far from which on a longer one is a gap
+
+    def __init__(self) -> None:
+        self._shortest = float("inf")
+        self._time: float | None = None
+
+    def __call__(self, time: float) -> float:
+        """Return the seconds since the frame before, 0 for the first frame and across a gap."""
+        step, self._time = 0.0 if self._time is None else time - self._time, time
+        if step > 0:
+            self._shortest = min(self._shortest, step)
+        return step if step <= max(self.USUAL, self.LONGER * self._shortest) else 0.0
+
+
+class Summary:
+    """Adds up how long each person was in view and what the network said of the face.
+
+    A person was in view from one frame to the next when it is in both and there is no gap between them. Faces of nobody
+    in particular, where there was no tracking, are person None.
     """
 
     def __init__(self) -> None:
         self.frames = 0
         self.people: dict[int | None, Presence] = {}
         self._before: set[int | None] = set()
-        self._time = 0.0
+        self._steps = Steps()
 
     def __enter__(self) -> Self:
         return self
@@ -62,111 +65,7 @@ class Summary:
         for reading in readings:
             presence = self.people.setdefault(reading.person, Presence())
             presence.emotions[reading.emotion] += 1
-        here = {reading.person for reading in readings}
+        here, step = {reading.person for reading in readings}, self._steps(frame.time)
         for person in here & self._before:
-            self.people[person].seconds += frame.time - self._time
-        self._before, self._time = here, frame.time
-
-
-class Timeline:
-    """Draws each person's emotions over time; raises OutputError, and MissingExtra without matplotlib.
-
-    Time is cut into at most `BINS` parts of equal length, which double when the stream outgrows them: the picture
-    cannot show more, and memory stays the same for hours.
-    """
-
-    BINS = 512
-    PEOPLE = 12  # at most, those longest in view: more rows would be too thin to read
-
-    def __init__(self, path: Path) -> None:
-        try:
-            import matplotlib  # noqa: F401 - tens of megabytes that most users never need
-        except ImportError:
-            raise MissingExtra("--plot needs matplotlib: pip install 'mien[plot]'") from None
-        if path.suffix.lower() not in PLOTS:
-            raise OutputError(f"cannot write {path}: use a name that ends in {', '.join(PLOTS)}")
-        check_output(path)
-        self.path = path
-        self.width = 0.1  # seconds of a part
-        self.end = 0.0
-        self._before: set[int | None] = set()  # who was in the last frame
-        self.bins: dict[int | None, dict[int, Floats]] = {}  # by person and part: sums of the seven scores
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Draw the picture."""
-        if kind is None:
-            with WholeFile(self.path, "wb") as file:
-                file.write(self._picture())
-
-    def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Take in the readings of one frame."""
-        while frame.time >= self.width * self.BINS:
-            self._halve()
-        number, last = int(frame.time / self.width), int(self.end / self.width)
-        for reading in readings:
-            parts = self.bins.setdefault(reading.person, {})
-            first = min(last + 1, number) if reading.person in self._before else number  # frames may be far apart
-            share = reading.scores / np.float32(number + 1 - first)
-            for at in range(first, number + 1):
-                parts[at] = parts.get(at, np.zeros(len(EMOTIONS), np.float32)) + share
-        self._before, self.end = {reading.person for reading in readings}, frame.time
-
-    def _halve(self) -> None:
-        """Make parts twice as long, and half as many."""
-        self.width *= 2
-        for person, parts in self.bins.items():
-            pairs = groupby(sorted(parts), lambda number: number // 2)
-            self.bins[person] = {half: np.sum([parts[number] for number in pair], axis=0) for half, pair in pairs}
-
-    def shown(self) -> list[int | None]:
-        """Return those who get a row: the longest in view, by number."""
-        longest = sorted(self.bins, key=lambda person: len(self.bins[person]), reverse=True)[: self.PEOPLE]
-        return sorted(longest, key=lambda person: person or 0)
-
-    def _picture(self) -> bytes:
-        from matplotlib.figure import Figure
-
-        people = self.shown()
-        figure = Figure(figsize=(12, 1.6 + 0.7 * max(len(people), 1)), layout="constrained")
-        rows = figure.subplots(max(len(people), 1), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, person in zip(rows, people, strict=False):
-            self._draw_row(axes, self.bins[person])
-            axes.set_ylabel("faces" if person is None else f"person {person}", rotation=0, ha="right", va="center")
-        for axes in rows:
-            axes.set(ylim=(0, 1), yticks=[], xlim=(0, max(self.end, self.width)))
-        rows[-1].set_xlabel("time (s)")
-        patches = [_patch(number) for number in range(len(EMOTIONS))]
-        figure.legend(patches, EMOTIONS, loc="outside upper center", ncols=len(EMOTIONS), frameon=False)
-        data = BytesIO()
-        figure.savefig(data, format=self.path.suffix.lower()[1:], dpi=120)
-        return data.getvalue()
-
-    def _draw_row(self, axes: Axes, parts: dict[int, Floats]) -> None:
-        """Draw the share of each emotion, one above the other, wherever the person was in view."""
-        for run in _runs(sorted(parts)):
-            shares = np.stack([parts[number] / parts[number].sum() for number in run], axis=1).cumsum(axis=0)
-            edges = np.append(run, run[-1] + 1) * self.width
-            tops = np.concatenate([shares, shares[:, -1:]], axis=1)  # a step is drawn up to the next edge
-            bottoms = np.vstack([np.zeros_like(tops[:1]), tops[:-1]])
-            for number, (bottom, top) in enumerate(zip(bottoms, tops, strict=True)):
-                axes.fill_between(edges, bottom, top, step="post", color=_rgb(number), linewidth=0)
-
-
-def _runs(numbers: list[int]) -> Iterator[list[int]]:
-    """Cut growing numbers where some are missing."""
-    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
-        yield [number for _, number in run]
-
-
-def _rgb(number: int) -> tuple[float, float, float]:
-    red, green, blue = COLOURS[number]
-    return red / 255, green / 255, blue / 255
-
-
-def _patch(number: int) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(color=_rgb(number))
+            self.people[person].seconds += step
+        self._before = here

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
 
 from mien.errors import OutputError
-from mien.files import explained
+from mien.files import WholeFile, explained
 from mien.see.face import Frame, Reading
 from mien.see.picture import Image
 from mien.sinks.draw import annotate
-from mien.sinks.tables import check_growing, part_of, take_name
+from mien.sinks.sound import Sound
 
 if TYPE_CHECKING:
-    from av import AudioStream, VideoStream
-    from av.container import InputContainer, OutputContainer
+    from av import VideoStream
+    from av.container import OutputContainer
 
 FORMATS = {".m4v": "mp4", ".mkv": "matroska", ".mov": "mov", ".mp4": "mp4"}
 """The endings of videos that can be written, each with the format's name in FFmpeg."""
@@ -30,9 +30,6 @@ ENCODERS = ("libx264", "libopenh264")
 
 CLOCK = Fraction(1, 90_000)
 """Seconds in which times are counted: the clock of broadcasting, a multiple of every usual frame rate."""
-
-RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""The samples a second that AAC knows, up to those of films."""
 
 KEYFRAMES = 60
 """At most so many frames until the next one that stands alone: a killed recording ends at the last of them."""
@@ -45,34 +42,37 @@ class Recording:
 
     The file is written in fragments beside its place, and each of them is playable by itself: whatever ends the
     recording, what is there is whole. All frames get the size of the first, made even; `sound` is the address of the
-    file whose sound goes along, `timeout` the seconds that it may be silent. Raises OutputError.
+    file whose sound goes along, `timeout` the seconds that it may be silent. Raises OutputError; what is wrong with the
+    sound is told by a SourceWarning, and the pictures go on.
     """
 
     def __init__(self, path: Path, sound: str | None = None, timeout: float | None = None) -> None:
         if path.suffix.lower() not in FORMATS:
             raise OutputError(f"cannot write {path}: use a name that ends in {', '.join(FORMATS)}")
-        check_growing(path)
-        self.path, self.part, self.sound_of, self.timeout = path, part_of(path), sound, timeout
+        self.path, self.sound_of, self.timeout = path, sound, timeout
+        self._file = WholeFile(path)
         self._opened = ExitStack()
         self._container: OutputContainer | None = None
+        self._sound: Sound | None = None
         self._stamp = -1  # of the last frame, by the clock
 
     def __enter__(self) -> Self:
+        self._file.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Write what is still held back; a recording without a frame leaves no file."""
-        if self._container is None:
+        container, self._container = self._container, None
+        if container is None:
+            self._file.discard()
             return
         try:
             with explained(self.path), self._opened:
-                self._container.mux(self._video.encode(None))
+                container.mux(self._video.encode(None))
                 if self._sound:
                     self._sound.finish(self._last)
         finally:
-            self._container = None
-            if self.part.exists():
-                take_name(self.path)
+            self._file.__exit__(None)
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Draw the faces of one frame and add it."""
@@ -97,86 +97,13 @@ class Recording:
         options = {"flush_packets": "1"}  # what is written is there, should the process be killed
         if kind != "matroska":
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
-        container = av.open(str(self.part), "w", format=kind, options=options)
+        container = av.open(str(self._file.part), "w", format=kind, options=options)
         self._opened.enter_context(container)
         self._video = _add_video(container, width + width % 2, height + height % 2)
-        self._sound = Sound(self.sound_of, container, self._opened, self.timeout) if self.sound_of else None
+        if self.sound_of:
+            self._sound = Sound(self.sound_of, container, self._opened, self.timeout)
         self._container = container
         return container
-
-
-class Sound:
-    """The sound of a file, added to a recording up to the time that the pictures have reached.
-
-    AAC is copied as it is, anything else encoded anew; a file without sound adds none. Sound that is damaged, or
-    does not come within `timeout` seconds, is left out.
-    """
-
-    def __init__(
-        self, address: str, container: OutputContainer, opened: ExitStack, timeout: float | None = None
-    ) -> None:
-        import av
-
-        self.container = container
-        self.packets: Iterator[Any] = iter(())
-        self.source = self.next = None
-        try:
-            self.input: InputContainer = opened.enter_context(av.open(address, timeout=timeout))
-        except av.FFmpegError:
-            return
-        self.source = next(iter(self.input.streams.audio), None)
-        self.zero = _start_of_pictures(self.input)
-        if self.source is not None and self.source.codec_context is not None:
-            self.copied = self.source.codec_context.name == "aac" and bool(self.source.codec_context.extradata)
-            self.stream = self._add_stream(self.source)
-            self.packets = self._packets(self.source)
-        self.next = next(self.packets, None)
-
-    def reach(self, time: float) -> None:
-        """Add what is heard until `time` in seconds."""
-        while self.next is not None and self.next.pts * self.next.time_base <= time:
-            self._add(self.next)
-            self.next = next(self.packets, None)
-
-    def finish(self, time: float) -> None:
-        """Add what is still held back."""
-        self.reach(time)
-        if self.source is not None and not self.copied:
-            self.container.mux(self.stream.encode(None))
-
-    def _add_stream(self, source: AudioStream) -> AudioStream:
-        if self.copied:
-            return self.container.add_stream_from_template(source)
-        stream = self.container.add_stream("aac", rate=source.rate if source.rate in RATES else 44_100)
-        stream.layout = "stereo" if source.channels > 1 else "mono"
-        return stream
-
-    def _packets(self, source: AudioStream) -> Iterator[Any]:
-        """Yield packets, or frames where they are encoded anew, with the beginning of the pictures as time 0."""
-        import av
-
-        last = -1  # what begins anew, as where two recordings were joined, is left out
-        for packet in _until_silent(self.input.demux(source)):
-            try:
-                parts = [packet] if self.copied else packet.decode()
-            except av.FFmpegError:
-                continue
-            for part in parts:
-                if part.pts is None or part.time_base is None:
-                    continue
-                part.pts -= round(self.zero / part.time_base)
-                if self.copied:
-                    part.dts = part.pts
-                if part.pts > last:
-                    last = part.pts
-                    yield part
-
-    def _add(self, part: Any) -> None:
-        if self.copied:
-            part.stream = self.stream
-            self.container.mux(part)
-        else:
-            self.container.mux(self.stream.encode(part))
 
 
 def _add_video(container: OutputContainer, width: int, height: int) -> VideoStream:
@@ -195,20 +122,6 @@ def _add_video(container: OutputContainer, width: int, height: int) -> VideoStre
     context.max_b_frames = 0  # they would delay the pictures against the sound: fragments have no list to correct it
     context.colorspace = context.color_primaries = context.color_trc = context.color_range = BT709
     return stream
-
-
-def _until_silent(packets: Iterator[Any]) -> Iterator[Any]:
-    """Yield packets to the end, or until none comes any more."""
-    import av
-
-    with suppress(av.FFmpegError):
-        yield from packets
-
-
-def _start_of_pictures(container: InputContainer) -> Fraction:
-    """Return the time in seconds, on a file's own clock, of its first picture."""
-    video = next(iter(container.streams.video), None)
-    return Fraction(video.start_time or 0) * (video.time_base or 0) if video else Fraction(0)
 
 
 def fitted(image: Image, width: int, height: int) -> Image:

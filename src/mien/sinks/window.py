@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from mien.errors import MissingExtra, OutputError
+from mien.errors import OutputError
 from mien.see.face import Frame, Reading
 from mien.see.picture import Image
 from mien.sinks.draw import annotate, label
@@ -21,7 +21,7 @@ from mien.sinks.video import Recording, fitted
 if TYPE_CHECKING:
     import pygame
 
-NO_WINDOW = "use --no-window, with --csv or --video-out to keep what is seen"
+NO_WINDOW = "go without a window, and keep what is seen in a table or a video"
 
 UNSEEN = ("dummy", "offscreen")
 """SDL's drivers without a screen."""
@@ -37,7 +37,7 @@ SCREEN = 0.9
 
 
 class Window:
-    """Shows each frame with its faces drawn; raises OutputError where there is no display, MissingExtra without pygame.
+    """Shows each frame with its faces drawn; raises OutputError where there is no display.
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
     `closed` is true. Snapshots and recordings go into `folder`; where they cannot, the window says so and goes on.
@@ -232,13 +232,9 @@ class Rate:
 
 
 def check_display() -> None:
-    """Raise OutputError where no window can be opened, MissingExtra where the package for it is missing."""
+    """Raise OutputError where no window can be opened."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame would greet on standard output
     os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "mien")  # what X calls the program
-    try:
-        import pygame  # noqa: F401 - loads SDL
-    except ImportError:
-        raise MissingExtra("a window needs pygame-ce: pip install 'mien[live]', or use --no-window") from None
     on_unix = sys.platform not in ("darwin", "win32")
     if on_unix and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):
         raise OutputError(f"there is no display to open a window on: {NO_WINDOW}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.errors import SourceError
+from mien.errors import MissingExtra, SourceError
 from mien.see.picture import Image, Picture
-from mien.sources.planes import planes_of
+from mien.sources.names import is_sequence, reason
+from mien.sources.planes import Orientation, orientation, planes_of
 from mien.sources.prefetch import cores
 from mien.sources.source import PendingFrame, SourceStats
 
@@ -124,14 +125,47 @@ def upright(frame: VideoFrame, convert: Convert) -> Image:
         raise SourceError(f"a picture cannot be decoded ({reason(error)})") from None
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)  # padded to whole vectors
     image = lines[:, : plane.width * 3].reshape(plane.height, plane.width, 3)
-    quarters = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+    turn = orientation(frame)
+    return image if turn is None else np.ascontiguousarray(turned(image, turn))
 
 
-def reason(error: BaseException) -> str:
-    """Return what an error says, in one short line."""
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(said.split())[:100]
+def turned(image: Image, turn: Orientation) -> Image:
+    """Return the pixels as a display matrix wants them shown: a view, transposed and mirrored."""
+    a, b, c, d = turn
+    if abs(b) > abs(a):
+        image, across, down = image.transpose(1, 0, 2), c, b
+    else:
+        across, down = a, d
+    return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+"""The brands of files that hold a picture coded as a frame of HEVC, as iPhones write them."""
+
+
+def decode_heif(file: IO[bytes], shown: str) -> Image | None:
+    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError, MissingExtra.
+
+    FFmpeg decodes a picture that is one frame; one of several tiles needs the package pillow-heif.
+    """
+    head = file.read(12)
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIF:
+        return None
+    file.seek(0)
+    try:
+        import pillow_heif
+    except ImportError:
+        import av
+
+        try:
+            with av.open(file) as container:
+                if len(container.streams.video) > 1:
+                    raise MissingExtra(f"{shown} is made of tiles, for which Mien needs pillow-heif: pip install it")
+                return upright(next(container.decode(video=0)), converter())
+        except (av.FFmpegError, StopIteration, ValueError) as error:
+            raise SourceError(f"{shown} cannot be decoded ({reason(error)}): is it a whole copy?") from None
+    picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=True).to_pillow()
+    return np.asarray(picture.convert("RGB"), np.uint8)
 
 
 def unopened(shown: str, error: Exception) -> str:
@@ -147,7 +181,7 @@ def _video_of(container: InputContainer, shown: str) -> VideoStream:
     """Return the first stream of moving pictures that can be decoded."""
     import av
 
-    if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+    if (container.format.name == "image2" and not is_sequence(shown)) or container.format.name.endswith("_pipe"):
         saved = "save it as a file and " if "://" in shown else ""
         raise SourceError(f"{shown} is a picture: {saved}use mien read")
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]

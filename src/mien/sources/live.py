@@ -17,7 +17,7 @@ from mien.errors import SourceError
 from mien.see.face import Frame
 from mien.see.picture import Image
 from mien.sources.decode import decoded, open_container
-from mien.sources.prefetch import POLL
+from mien.sources.prefetch import POLL, never
 from mien.sources.source import PendingFrame, Sampling, SourceStats
 
 Connect = Callable[[SourceStats], Generator[PendingFrame]]
@@ -26,17 +26,21 @@ Connect = Callable[[SourceStats], Generator[PendingFrame]]
 PAUSES = (0.5, 30.0)
 """Seconds between the first two attempts to reconnect, and at most; each pause is twice the one before."""
 
+SILENT = 2.0
+"""Seconds without a frame from which on a viewer is told."""
+
 
 class Live:
     """A camera or a stream, read by a thread that keeps only its newest picture.
 
     So a frame is never older than the time that the one before it took; what was dropped is counted. Where a
     connection is lost the pauses between attempts grow; after `patience` seconds without a picture it is given up by
-    SourceError. `stop` is asked while a frame is waited for: True ends the walk.
+    SourceError.
     """
 
     live = True
     duration: float | None = None
+    sound: str | None = None
 
     def __init__(
         self,
@@ -46,30 +50,29 @@ class Live:
         *,
         patience: float = 120.0,
         pauses: tuple[float, float] = PAUSES,
-        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name, self.connect, self.sampling = name, connect, sampling or Sampling()
-        self.patience, self.pauses, self.stop = patience, pauses, stop
+        self.patience, self.pauses = patience, pauses
         self.stats = SourceStats()
         self._newest = LatestFrame(self.stats)
 
-    @property
-    def lost(self) -> bool:
-        """Is there no connection, after there was one?"""
-        return self._newest.lost
-
-    @property
-    def silence(self) -> float:
-        """Seconds since the last picture came, whether it was taken or not; 0 before the first."""
-        return 0.0 if self._newest.seen is None else self._newest.now - self._newest.seen
+    def notice(self) -> str:
+        """Say for how long no frame has come, whether it was taken or not; empty while some come."""
+        newest = self._newest
+        silence = 0.0 if newest.seen is None else newest.now - newest.seen
+        return f"no picture for {silence:.0f} s" if self.stats.lost or silence >= SILENT else ""
 
     def __iter__(self) -> Generator[Frame]:
+        return self.frames()
+
+    def frames(self, stop: Callable[[], bool] = never) -> Generator[Frame]:
+        """Yield the newest frame each time one is asked for."""
         self.stats = SourceStats()
         newest = self._newest = LatestFrame(self.stats)
         thread = Thread(target=self._read, args=(newest,), name=f"mien {self.name}", daemon=True)
         thread.start()
         try:
-            while (taken := newest.take(self.stop)) is not None:
+            while (taken := newest.take(stop)) is not None:
                 index, time, pending = taken
                 try:
                     image = pending.image()
@@ -80,7 +83,7 @@ class Live:
         finally:
             newest.close()
             thread.join(1)  # one that waits for a silent stream frees everything when FFmpeg's time limit is up
-            if newest.lost:
+            if self.stats.lost:
                 newest.note_gap()
 
     def _read(self, newest: LatestFrame) -> None:
@@ -102,10 +105,10 @@ class Live:
                             return
                         if zero is None:
                             zero = now - (pending.stamp or 0.0)
-                            if newest.lost:
+                            if self.stats.lost:
                                 newest.note_gap()
                                 self.stats.reconnects += 1
-                            newest.lost = False
+                            self.stats.lost = False
                         newest.seen, pause = now, self.pauses[0]
                         if pending.stamp is not None and zero + pending.stamp < time:  # the clock began anew
                             zero = now - pending.stamp
@@ -118,7 +121,7 @@ class Live:
                     raise
             if newest.seen is None:
                 raise SourceError(f"{self.name} gives no picture: is another program using it?")
-            newest.lost = True
+            self.stats.lost = True
             if newest.now - newest.seen > self.patience:
                 raise SourceError(f"{self.name} was lost and did not come back within {self.patience:g} seconds")
             newest.wait(pause)
@@ -133,7 +136,7 @@ class LatestFrame:
 
     def __init__(self, stats: SourceStats) -> None:
         self.stats = stats
-        self.closed = self.lost = False
+        self.closed = False
         self.seen: float | None = None  # when the last picture came, in seconds since the beginning
         self._began = monotonic()
         self._picture: Taken | None = None
@@ -248,7 +251,7 @@ def _others(number: str) -> str:
     """Name the cameras that there are besides, where the system lists them."""
     others = sorted(device.name.removeprefix("video") for device in Path("/dev").glob("video[0-9]*"))
     found = [other for other in others if other not in number]
-    return f"Try --camera {found[0]}" if found else "Or give a video file or a URL"
+    return f"Try camera {found[0]}" if found else "Or give a video file or a URL"
 
 
 @contextlib.contextmanager

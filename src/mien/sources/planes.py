@@ -13,6 +13,8 @@ from mien.see.picture import Floats, Image, Planes
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+Orientation = tuple[int, int, int, int]  # a, b, c, d of a display matrix, in units of 1/65536
+
 FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG; what else a frame says of its range means 16 to 235
 
 BT709 = (0.2126, 0.0722)
@@ -26,11 +28,25 @@ def planes_of(frame: VideoFrame, convert: Callable[[], Image]) -> Planes | None:
 
     None where it is turned, or its planes are of another kind than nearly every video's.
     """
-    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.colorspace not in SHARES or frame.rotation:
+    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.colorspace not in SHARES or orientation(frame):
         return None
     full = frame.format.name == "yuvj420p" or frame.color_range == FULL_RANGE
     brightness, blueness, redness = (_bytes(plane) for plane in frame.planes)
     return Planes((brightness, blueness, redness), colours(SHARES[frame.colorspace], full), convert)
+
+
+def orientation(frame: VideoFrame) -> Orientation | None:
+    """Return how a frame is to be turned and mirrored to stand upright, None where it does.
+
+    A camera that was held otherwise, or that films its owner as in a mirror, writes a display matrix beside the frames
+    (ISO/IEC 14496-12, section 8.3.2): x is shown at a·x + c·y, y at b·x + d·y.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    matrix = np.frombuffer(bytes(data), np.int32)
+    a, b, c, d = (int(matrix[at]) for at in (0, 1, 3, 4))
+    return None if a > 0 and d > 0 and not (b or c) else (a, b, c, d)
 
 
 @lru_cache

@@ -1,11 +1,12 @@
-"""Reading ahead: the one place in which a thread fetches frames before they are asked for."""
+"""Reading ahead: the one place in which threads fetch or read what is asked for next."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
@@ -13,19 +14,27 @@ from typing import TypeVar
 
 READER = "mien reads"  # the thread's name
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Ask = Callable[[], bool]
 
 POLL = 0.05
 """Seconds after which one who waits looks up: whether to stop, whether a key was pressed."""
 
 LEAVE = 0.2
-"""Seconds for a thread that is left to free what it holds; one that hangs does so when FFmpeg's time limit is up."""
+"""Seconds for a thread that hangs to free what it holds; later it does so when FFmpeg's time limit is up."""
 
 
-def interruptible(items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generator[Item]:
-    """Yield the items that a thread fetches, one ahead; ends when `stop` says so, however long an item takes.
+def never() -> bool:
+    """Say that no end is wanted."""
+    return False
 
+
+def prefetch(items: Callable[[Ask], Iterator[Item]], stop: Ask, leave: float | None = LEAVE) -> Generator[Item]:
+    """Yield the items, none of them None, that a thread fetches one ahead.
+
+    It ends when `stop` says so, however long an item takes: within FFmpeg the main thread would hear of no signal.
     `items` is given what it may ask for the same in its thread; `stop` itself is asked where the items are taken.
+    Closing waits `leave` seconds for the thread, None: until it has ended.
     """
     if stop():
         return
@@ -43,7 +52,39 @@ def interruptible(items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generat
     finally:
         left.set()
         asked.put(False)
-        thread.join(LEAVE)
+        thread.join(leave)
+
+
+def ahead(items: Iterator[Item]) -> Generator[Item]:
+    """Yield items while a thread fetches the next one; on one core, where that gains nothing, without a thread."""
+    return prefetch(lambda _: items, never, leave=None) if cores() > 1 else (item for item in items)
+
+
+def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], workers: int) -> Generator[Answer]:
+    """Yield what a function makes of each item, in order, with so many threads at work.
+
+    At most `workers` items are under way beyond the one that is yielded. What the function raises comes in its place.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers, READER) as threads:
+        waiting = deque[Future[Answer]]()
+        try:
+            for item in items:
+                waiting.append(threads.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hangs() -> bool:
@@ -51,9 +92,9 @@ def hangs() -> bool:
     return any(thread.name == READER for thread in threading.enumerate())
 
 
-def _fetch(items: Generator[Item], asked: SimpleQueue[bool], found: SimpleQueue[Item | BaseException | None]) -> None:
+def _fetch(items: Iterator[Item], asked: SimpleQueue[bool], found: SimpleQueue[Item | BaseException | None]) -> None:
     """Put an item there each time one is asked for, None at the end, or what was raised."""
-    with closing(items):
+    with closing(items):  # type: ignore[type-var]
         while asked.get():
             try:
                 found.put(next(items, None))
@@ -69,17 +110,3 @@ def _awaited(found: SimpleQueue[Item | BaseException | None], stop: Ask) -> Item
         except Empty:
             continue
     return None
-
-
-def ahead(items: Iterator[Item]) -> Generator[Item]:
-    """Yield items, none of them None, while a thread fetches the next one; closing waits until it has."""
-    with ThreadPoolExecutor(1, "mien ahead") as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

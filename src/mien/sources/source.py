@@ -1,4 +1,4 @@
-"""What files, streams and cameras have in common: which pictures are taken, their time, what happened on the way."""
+"""What every source is: the protocol, which frames are taken, their time, what happened on the way."""
 
 from __future__ import annotations
 
@@ -11,35 +11,43 @@ from mien.see.picture import Image, Picture
 
 
 class PendingFrame(NamedTuple):
-    """A picture that is there but not yet to be looked at: of a live source most are dropped before anyone does."""
+    """A frame whose pixels are not made yet: of a live source most are dropped before anybody looks at them."""
 
-    stamp: float | None  # seconds on the clock of what it comes from; None where that has none
-    image: Callable[[], Image | Picture]  # raises SourceError where the picture turns out to be none
+    stamp: float | None  # seconds on the clock of the container or the camera; None where that has none
+    image: Callable[[], Image | Picture]  # raises SourceError where the pixels cannot be made
 
 
 @dataclass
 class SourceStats:
     """What happened to a source while it was read."""
 
-    frames: int = 0  # that could be decoded, whether they were handed out or not
-    dropped: int = 0  # of a live source: newer ones came before anyone had asked for them
-    corrupt: int = 0  # packets and pictures that could not be decoded and were skipped
-    damaged: int = 0  # pictures of which a part was lost; they are not skipped: the decoder made it up
+    frames: int = 0  # decoded, whether they were handed out or not
+    dropped: int = 0  # of a live source: a newer frame came before anybody had asked for them
+    corrupt: int = 0  # packets and frames that could not be decoded and were skipped
+    damaged: int = 0  # frames with a part that the decoder had to make up; they are handed out
     reconnects: int = 0
+    lost: bool = False  # whether a live source has no connection now, after it had one
     gaps: list[tuple[float, float]] = field(default_factory=list)  # from when to when a live source was lost, seconds
-    missing: float = 0.0  # seconds that a file is shorter than it says: the end of it was cut off
+    missing: float = 0.0  # seconds that a file is shorter than it says: its end was cut off
 
 
 class Source(Protocol):
-    """Where frames come from. Every walk through it opens it anew; closing the walk frees all that it holds."""
+    """Where frames come from. Each walk through it opens it anew; closing the walk frees all that it holds."""
 
     name: str
     live: bool  # frames come when they happen, and those that nobody takes are lost
     duration: float | None  # seconds, where it is known beforehand
+    sound: str | None  # the address of the file that the sound of the frames is in
     stats: SourceStats  # of the walk under way, or the last one
 
+    def frames(self, stop: Callable[[], bool]) -> Generator[Frame]:
+        """Yield the frames; `stop` is asked while one is waited for, and ends the walk by True. Raises SourceError."""
+
     def __iter__(self) -> Generator[Frame]:
-        """Yield the frames; raises SourceError."""
+        """Yield the frames to the end. Raises SourceError."""
+
+    def notice(self) -> str:
+        """Say what a viewer should know of the connection now; empty where all is well."""
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
-import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
-from pathlib import Path
-from stat import S_ISCHR, S_ISREG
-from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
+from urllib.parse import urlsplit
 
 from mien.errors import SourceError
 from mien.see.face import Frame
 from mien.see.picture import Image, Picture
-from mien.sources.decode import decoded, open_container, reason
+from mien.sources.decode import decoded, open_container
 from mien.sources.live import Live, camera, stream
-from mien.sources.prefetch import Ask, Item, interruptible
+from mien.sources.names import check_file, is_camera, is_sequence, is_url, local_path, without_password
+from mien.sources.prefetch import Ask, Item, never, prefetch
 from mien.sources.source import Clock, PendingFrame, Sampling, Source, SourceStats
-
-ENDINGS = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"}
-)
-"""The files that are taken for videos where pictures are read too; here a file is opened whatever its ending."""
 
 ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 """The protocols of cameras and broadcasts; behind HTTP may be either."""
@@ -41,36 +32,37 @@ def open_source(
     every: int = 1,
     fps: float | None = None,
     timeout: float = 10.0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
 ) -> Source:
     """Open a camera by number or path, a video file, or a URL: HTTP, RTSP and whatever else FFmpeg knows.
 
     `every` and `fps` choose which frames are taken; a stream that is silent for `timeout` seconds is lost; `stop` is
-    asked while no frame comes, and ends the source by True. Raises SourceError for what cannot be opened: a
-    camera and a stream when their first frame is asked for.
+    asked while a file over a network is opened, and ends that by True. Raises SourceError for what cannot be opened: a
+    camera and a stream when their first frame is asked for; ValueError where `every` or `fps` make no sense.
     """
-    name = str(source) if isinstance(source, int) else path_of(os.fspath(source))
+    name = str(source) if isinstance(source, int) else os.fspath(source)
     sampling = Sampling(every, fps)
     if not name:
         raise SourceError("a source has no name: give a video, a URL or a camera")
-    if isinstance(source, int) or _is_camera(name):
-        return Live(f"camera {name}", camera(name), sampling, stop=stop)
-    if not _is_url(name):
-        _check_file(Path(name))
-        return VideoFile(f"file:{name}", name, sampling, stop=stop)
+    if isinstance(source, int) or is_camera(name):
+        return Live(f"camera {name}", camera(name), sampling)
+    if not is_url(name) or name.lower().startswith("file://"):
+        path = local_path(name)
+        if not is_sequence(str(path)):
+            check_file(path, "give a video, or a camera")
+        return VideoFile(f"file:{path}", str(path), sampling, stop=stop)
     shown = without_password(name)
     if urlsplit(name).scheme.lower() not in ALWAYS_LIVE:
         file = VideoFile(name, shown, sampling, timeout, stop=stop)
         if file.ends:
             return file
-    return Live(shown, stream(name, shown, timeout), sampling, stop=stop)
+    return Live(shown, stream(name, shown, timeout), sampling)
 
 
 class VideoFile:
     """A video file of this machine ("file:...") or behind a URL; raises SourceError when there is none.
 
-    Frames are handed out from the one behind `after` on: decoding those before is how it comes out the same. `ends` is
-    false for what may be an endless stream.
+    `ends` is false for what may be an endless stream. `stop` is asked while a file over a network is opened.
     """
 
     live = False
@@ -82,23 +74,31 @@ class VideoFile:
         sampling: Sampling | None = None,
         timeout: float | None = None,
         *,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] = never,
     ) -> None:
-        self.address, self.name, self.timeout, self.stop = address, name, timeout, stop
+        self.address, self.name, self.timeout = address, name, timeout
+        self.sound: str | None = address
         self.sampling = sampling or Sampling()
         self.stats = SourceStats()
-        self.after = -1
-        with closing(self._interruptible(self._look)) as looks:
+        with closing(self._interruptible(self._look, stop)) as looks:
             stopped = None, True, 1 / RATE
             self.duration, self.ends, self.step = next(looks, stopped)
 
     def __iter__(self) -> Generator[Frame]:
-        self.stats = SourceStats()
-        yield from self._interruptible(self._frames)
+        return self.frames()
 
-    def _interruptible(self, items: Callable[[Ask], Generator[Item]]) -> Generator[Item]:
+    def frames(self, stop: Callable[[], bool] = never) -> Generator[Frame]:
+        """Yield the frames in order; a file over a network is read in a thread, and `stop` asked meanwhile."""
+        self.stats = SourceStats()
+        yield from self._interruptible(self._frames, stop)
+
+    def notice(self) -> str:
+        """Say nothing: a file is there or is not."""
+        return ""
+
+    def _interruptible(self, items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generator[Item]:
         """Let a thread fetch what comes over a network, which may take any time."""
-        return items(self.stop) if self.address.startswith("file:") else interruptible(items, self.stop)
+        return items(stop) if self.address.startswith("file:") else prefetch(items, stop)
 
     def _look(self, _: Ask) -> Generator[tuple[float | None, bool, float]]:
         """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
@@ -117,7 +117,7 @@ class VideoFile:
                     return
                 index, time = self.stats.frames, clock(pending.stamp)
                 self.stats.frames += 1
-                if not takes(index, time) or index <= self.after:
+                if not takes(index, time):
                     continue
                 if (image := self._image(pending)) is not None:
                     yield Frame(image, self.name, index, time)
@@ -131,51 +131,3 @@ class VideoFile:
         except SourceError:
             self.stats.corrupt += 1
             return None
-
-
-def path_of(name: str) -> str:
-    """Return the path of a "file://" URL; any other name is returned as it is."""
-    return url2pathname(urlsplit(name).path) if name.lower().startswith("file://") else name
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown and written down: who may look at a table need not know the camera's password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def is_video(name: str) -> bool:
-    """Does a name look like a video's, and not like a picture's?"""
-    return Path(name).suffix.lower() in ENDINGS or _is_url(name)
-
-
-def _is_url(name: str) -> bool:
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None  # two letters or more: C:\ is a drive
-
-
-def _is_camera(name: str) -> bool:
-    """Is this the number of a camera, or its device? A file may have a number for its name."""
-    if name.isdecimal():
-        return not Path(name).is_file()
-    try:
-        return sys.platform.startswith("linux") and S_ISCHR(os.stat(name).st_mode)  # noqa: PTH116 - a name with NUL
-    except (OSError, ValueError):
-        return name.startswith("/dev/video")
-
-
-def _check_file(path: Path) -> None:
-    """Raise SourceError when there is no file to open, or one that would never end."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise SourceError(f"there is no file {path}: check its name") from None
-    except (OSError, ValueError) as error:  # a NUL in the name, a name too long, a folder that may not be entered
-        raise SourceError(f"{path} cannot be opened ({reason(error)}): check its name") from None
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder: give a video in it")
-    if not S_ISREG(stat.st_mode):
-        raise SourceError(f"{path} is not a file: give a video or a camera")
-    if stat.st_size == 0:
-        raise SourceError(f"{path} is empty: get a whole copy of it")
-    if not os.access(path, os.R_OK):
-        raise SourceError(f"{path} may not be read: ask its owner for permission")

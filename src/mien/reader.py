@@ -1,0 +1,263 @@
+"""`Reader`: the networks, opened once, and what they say of pictures and streams; `Result`: a frame and its readings."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import numpy as np
+
+from mien.errors import MissingExtra, SourceError
+from mien.see.classify import Classifier, Head, Model
+from mien.see.detect import Detector
+from mien.see.face import Frame, Reading
+from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
+from mien.see.weights import Device
+from mien.sinks.draw import annotate
+from mien.sinks.pictures import encode, write_picture
+from mien.sinks.rows import COLUMNS, Row, rows
+from mien.sources.pictures import AnyPicture, open_picture
+from mien.sources.prefetch import cores, map_ahead
+from mien.sources.source import Source, SourceStats
+from mien.sources.video import open_source
+
+if TYPE_CHECKING:
+    import pandas
+    import PIL.Image
+
+PICTURE_MIN_FACE, STREAM_MIN_FACE = 20.0, 40.0  # pixels
+PREVIEW = 480  # pixels of the longer side of the picture that a notebook shows
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Result(Sequence[Reading]):
+    """A frame and its readings, from left to right; it is the sequence of the readings."""
+
+    frame: Frame
+    readings: tuple[Reading, ...]
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+    @overload
+    def __getitem__(self, index: int) -> Reading: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Reading, ...]: ...
+    def __getitem__(self, index: int | slice) -> Reading | tuple[Reading, ...]:
+        return self.readings[index]
+
+    def __repr__(self) -> str:
+        height, width = self.frame.picture.size
+        seen = ", ".join(f"{reading.emotion} {reading.probability:.0%}" for reading in self) or "no face"
+        return f"<Result: {self.frame.name or 'picture'}, {width}x{height}: {seen}>"
+
+    def to_dicts(self) -> list[Row]:
+        """Return a row for each face, with the columns of docs/columns.md as its keys."""
+        return rows(self.frame, self)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return those rows as a table; a frame without a face gives one without rows. Raises MissingExtra."""
+        try:
+            import pandas
+        except ImportError:
+            raise MissingExtra("a DataFrame needs pandas: pip install 'mien[pandas]'") from None
+        return pandas.DataFrame(self.to_dicts(), columns=list(COLUMNS))
+
+    def annotate(self) -> PIL.Image.Image:
+        """Return the frame as a PIL image with a box and a label for each face."""
+        import PIL.Image
+
+        return PIL.Image.fromarray(annotate(self.frame.image, self))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the annotated frame; the name's ending says in which format. Raises OutputError."""
+        write_picture(Path(path), self.frame, self)
+
+    def _repr_html_(self) -> str:
+        """Show the annotated frame, small, in a notebook."""
+        picture = self.annotate()
+        picture.thumbnail((PREVIEW, PREVIEW))
+        data = base64.b64encode(encode(np.asarray(picture), Path("preview.png"))).decode("ascii")
+        return f'<img alt="{len(self)} faces" src="data:image/png;base64,{data}">'
+
+
+class Reader:
+    """Reads the emotion of every face in pictures and streams, with networks that are opened once.
+
+    `model` is "s", the small network of the package, "m", the larger one that is right more often, or an ONNX file that
+    `mien export` wrote. `head` says whose labels the scores speak for: "official" (FER2013's own), "ferplus" (the
+    voters of FER+) or "blend" (the mean of both); by default what the file recommends. `device` is "cpu" or "cuda",
+    `threads` the CPU threads of one run of a network. `min_face` is the side in pixels of the smallest face that is
+    looked for, by default 20 in pictures and 40 in streams; a face is found from the confidence `min_confidence` on.
+
+    A reader may be used by several threads at once. Pickled, it opens its networks anew where it arrives. Raises
+    ModelError where a model or the device cannot be used, ValueError for options that make no sense.
+
+    >>> reader = Reader()
+    >>> [reading.emotion for reading in reader.read("assets/astronaut.jpg")]
+    ['happy']
+    """
+
+    def __init__(
+        self,
+        model: Model | str | PathLike[str] = "s",
+        *,
+        head: Head | None = None,
+        device: Device = "cpu",
+        threads: int = 1,
+        min_face: float | None = None,
+        min_confidence: float | None = None,
+    ) -> None:
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads is {threads!r}: give 1 or more")
+        self.model, self.head, self.device, self.threads = model, head, device, threads
+        self.min_face, self.min_confidence = min_face, min_confidence
+        self._classifier = Classifier(model, head=head, device=device, threads=threads)
+        found = {} if min_confidence is None else {"min_confidence": min_confidence}
+        self._detector = Detector(min_face or PICTURE_MIN_FACE, device=device, threads=threads, **found)
+
+    def __reduce__(self) -> tuple[Callable[..., Reader], tuple[()], None]:
+        return partial(Reader, self.model, **self._options()), (), None
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self._options().items() if value is not None)
+        return f"Reader({self.model!r}{options})"
+
+    @overload
+    def read(self, pictures: AnyPicture) -> Result: ...
+    @overload
+    def read(
+        self,
+        pictures: Iterable[AnyPicture],
+        *,
+        workers: int | None = ...,
+        on_error: Callable[[SourceError], object] | None = ...,
+    ) -> Iterator[Result]: ...
+    def read(
+        self,
+        pictures: AnyPicture | Iterable[AnyPicture],
+        *,
+        workers: int | None = None,
+        on_error: Callable[[SourceError], object] | None = None,
+    ) -> Result | Iterator[Result]:
+        """Read one picture, or several one after the other.
+
+        A picture is a path, an array (RGB bytes (height, width, 3), or gray (height, width)), a PIL image, the bytes of
+        a file, or an open file. A list, or any other iterable, of these gives an iterator of results, in order, that
+        `workers` threads make, by default one for each core. A picture that cannot be read raises SourceError, in an
+        iterable at its turn; with `on_error` it is handed over, and the next one follows.
+        """
+        pipeline = picture_pipeline(self._detector, self._classifier)
+        if not _is_several(pictures):
+            return _read_one(pipeline, pictures)  # type: ignore[arg-type]
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers is {workers}: give 1 or more")
+        return _read_many(pipeline, pictures, workers or cores(), on_error)  # type: ignore[arg-type]
+
+    def watch(
+        self,
+        source: str | PathLike[str] | int = 0,
+        *,
+        every: int = 1,
+        fps: float | None = None,
+        timeout: float = 10,
+        memory: float = 4.0,
+        smooth: float | None = None,
+    ) -> Watch:
+        """Read the frames of a camera, a stream or a video file as they come.
+
+        `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
+        of a live source the newest one, the others are dropped. `timeout` is the seconds that a stream may be silent,
+        `memory` the seconds for which somebody may be out of sight and keep the number. `smooth` is a time constant in
+        seconds: with one, each reading has `shown`, its scores averaged over time; `scores` are always those of the
+        frame. Raises SourceError where the source cannot be opened, ValueError for options that make no sense.
+        """
+        opened = open_source(source, every=every, fps=fps, timeout=timeout)
+        return Watch(opened, self.pipeline(live=opened.live, memory=memory, smooth=smooth))
+
+    def pipeline(self, *, live: bool, memory: float = 4.0, smooth: float | None = None) -> Pipeline:
+        """Return the steps for one stream: people are told apart from frame to frame, so each stream needs its own."""
+        detector = self._detector.resized(self.min_face or STREAM_MIN_FACE, STREAM_SIDE)
+        return stream_pipeline(detector, self._classifier, live=live, memory=memory, smooth=smooth)
+
+    def _options(self) -> dict[str, Any]:
+        names = ("head", "device", "threads", "min_face", "min_confidence")
+        return {name: getattr(self, name) for name in names}
+
+
+class Watch(Iterator[Result]):
+    """The results of a stream, one a frame; closing it, or leaving its `with` block, frees everything.
+
+    `stats` says what happened on the way: frames that were dropped to keep up, gaps in which the source was lost.
+    """
+
+    def __init__(self, source: Source, pipeline: Pipeline) -> None:
+        self.source = source
+        self._results = _results(source, pipeline)
+        self._first = [next(self._results)] if source.live else []  # a camera that is not there says so now
+
+    @property
+    def stats(self) -> SourceStats:
+        """What happened to the source so far."""
+        return self.source.stats
+
+    def __next__(self) -> Result:
+        return self._first.pop() if self._first else next(self._results)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream."""
+        self._first.clear()
+        self._results.close()
+
+
+def _results(source: Source, pipeline: Pipeline) -> Generator[Result]:
+    """Apart from `Watch`, so that dropping the last reference to one ends the walk at once."""
+    with closing(iter(source)) as frames, closing(pipeline(frames, 1 if source.live else BURST)) as results:
+        for frame, readings in results:
+            yield Result(frame, tuple(readings))
+
+
+def _is_several(pictures: object) -> bool:
+    """Whether this is an iterable of pictures: what is one picture may be iterable, too."""
+    if isinstance(pictures, str | bytes | bytearray | memoryview | PathLike | np.ndarray) or hasattr(pictures, "read"):
+        return False
+    return isinstance(pictures, Iterable) and not hasattr(pictures, "getexif")  # a PIL image, which need not be loaded
+
+
+def _read_one(pipeline: Pipeline, picture: AnyPicture) -> Result:
+    [(frame, readings)] = pipeline([open_picture(picture)])
+    return Result(frame, tuple(readings))
+
+
+def _read_many(
+    pipeline: Pipeline,
+    pictures: Iterable[AnyPicture],
+    workers: int,
+    on_error: Callable[[SourceError], object] | None,
+) -> Generator[Result]:
+    def read(picture: AnyPicture) -> Result | SourceError:
+        try:
+            return _read_one(pipeline, picture)
+        except SourceError as error:
+            return error
+
+    with closing(map_ahead(read, pictures, workers)) as results:
+        for result in results:
+            if isinstance(result, Result):
+                yield result
+            elif on_error is None:
+                raise result
+            else:
+                on_error(result)

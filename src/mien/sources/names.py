@@ -1,0 +1,177 @@
+"""The names that people give: which are files, which pictures, videos or addresses; folders and patterns of them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from stat import S_ISCHR
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from mien.errors import SourceError
+
+PICTURES = frozenset(
+    ".apng .avif .bmp .dib .gif .heic .heif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg "  # noqa: SIM905
+    ".pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+)
+"""Endings of the files of a folder that are read as pictures; a file that is named is opened whatever its ending."""
+
+VIDEOS = frozenset(
+    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 "  # noqa: SIM905
+    ".mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+)
+"""Endings of those that are read as videos."""
+
+UNREAD = frozenset(
+    ".arw .cr2 .cr3 .dng .eps .jxl .nef .orf .pdf .psd .raf .raw .rw2 .svg .xcf".split()  # noqa: SIM905
+)
+"""Endings of pictures that no reader here knows: they are named, not passed over."""
+
+SEQUENCE = r"%0?\d*d"  # a number in the name of a picture, as FFmpeg writes it: frame_%03d.png
+
+LONGEST = 100  # letters of a name in a message
+
+
+@dataclass
+class Found:
+    """What names stand for: each file once, in the order given, and what looks like one of them but is not read."""
+
+    pictures: list[Path] = field(default_factory=list)
+    videos: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # a sentence for each, which says why
+
+
+def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Found:
+    """Sort files, folders, patterns and addresses into pictures and videos.
+
+    A folder stands for the pictures and videos directly in it, by name and without hidden ones, with `recursive` also
+    for those in the folders below; `**` in a pattern reaches deeper too. What names nothing is listed as a picture, for
+    the reading to report: one bad name does not stop the others. Raises SourceError for a name that is empty.
+    """
+    found = Found()
+    for name in map(os.fspath, names):
+        if not name:  # an unset variable of the shell; as a path it would be the current folder
+            raise SourceError("a source has no name: give a picture, a video, a folder or a pattern")
+        if is_url(name) and not name.lower().startswith("file:"):
+            found.videos.append(name)
+            continue
+        path = local_path(name)
+        folder, matches = _expanded(path, recursive)
+        for file in matches:
+            _sort(file, found, named=not folder)
+        if folder and not matches:
+            deeper = "" if recursive else ", and folders in it are not entered unless asked"
+            found.left_out.append(f"{short(name)} has no picture or video in it{deeper}")
+    found.pictures, found.videos = list(dict.fromkeys(found.pictures)), list(dict.fromkeys(found.videos))
+    return found
+
+
+def _sort(file: Path, found: Found, named: bool) -> None:
+    ending = file.suffix.lower()
+    if ending in VIDEOS:
+        found.videos.append(str(file))
+    elif named or ending in PICTURES:
+        found.pictures.append(file)
+    elif ending in UNREAD:
+        found.left_out.append(f"{short(str(file))} is left out: {ending} is not read; convert it to PNG")
+
+
+def _expanded(path: Path, recursive: bool) -> tuple[bool, list[Path]]:
+    """Whether a path is a folder, and the files that it or a pattern stands for; itself where it is neither."""
+    with suppress(OSError, ValueError):  # an unreadable folder, a NUL in a name: reported when it is opened
+        if path.is_dir():
+            files = _walk(path) if recursive else path.iterdir()
+            return True, sorted(file for file in files if not file.name.startswith(".") and file.is_file())
+        if not path.exists():
+            pattern = re.sub(SEQUENCE, "*", str(path))
+            if glob.has_magic(pattern):
+                matches = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
+                return False, matches or [path]
+    return False, [path]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder, without entering hidden folders."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in files)
+
+
+def local_path(name: str) -> Path:
+    """Return the path that a name or a file:// URL stands for. Raises SourceError for other addresses and for data."""
+    if name.lower().startswith("file://"):
+        return Path(url2pathname(urlsplit(name).path))
+    if name.lower().startswith("data:"):
+        raise SourceError(f"{short(name)} is the picture itself, as text: decode it and give the bytes")
+    if is_url(name):
+        raise SourceError(f"{short(without_password(name))} is an address, which is not fetched: download it first")
+    if len(name) > 1000 and re.fullmatch(r"[A-Za-z0-9+/=\s]+", name):
+        raise SourceError(f"{short(name)} looks like base64: decode it and give the bytes")
+    return Path(name)
+
+
+def is_video(name: str) -> bool:
+    """Does a name look like a video's, and not like a picture's?"""
+    return Path(name).suffix.lower() in VIDEOS or is_url(name)
+
+
+def is_sequence(name: str) -> bool:
+    """Is this a pattern of numbered pictures, as frame_%03d.png? FFmpeg plays these as a video."""
+    return re.search(SEQUENCE, Path(name).name) is not None and not Path(name).exists()
+
+
+def is_url(name: str) -> bool:
+    """Is this an address? Two letters or more come before the colon: C:\\ is a drive."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) is not None
+
+
+def is_camera(name: str) -> bool:
+    """Is this the number of a camera, or its device? A file may have a number for its name."""
+    if name.isdecimal():
+        return not Path(name).is_file()
+    try:
+        return sys.platform.startswith("linux") and S_ISCHR(os.stat(name).st_mode)  # noqa: PTH116 - a name with NUL
+    except (OSError, ValueError):
+        return name.startswith("/dev/video")
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown and written down: who may look at a table need not know the camera's password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def check_file(path: Path, instead: str) -> None:
+    """Raise SourceError when there is no file to open, or one that would never end; `instead` is what to do then."""
+    shown = short(str(path))
+    try:
+        if not path.exists():
+            raise SourceError(f"there is no file {shown}: check its name")
+        if path.is_dir():
+            next(path.iterdir(), None)  # a folder that may not be read says so
+            raise SourceError(f"{shown} is a folder: {instead}")
+        if not path.is_file():
+            raise SourceError(f"{shown} is not a file: {instead}")
+        if path.stat().st_size == 0:
+            raise SourceError(f"{shown} is empty: get a whole copy of it")
+        if not os.access(path, os.R_OK):
+            raise SourceError(f"{shown} may not be read: ask its owner for permission")
+    except (OSError, ValueError) as error:  # a NUL in the name, a name too long, a folder that may not be entered
+        raise SourceError(f"{shown} cannot be opened ({reason(error)}): check its name") from None
+
+
+def short(name: str) -> str:
+    """Return a name as it stands in a message: of a long one the beginning."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says, in one short line."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(said.split())[:LONGEST]
