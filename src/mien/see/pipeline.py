@@ -6,9 +6,14 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien.errors import MienError
 from mien.see.face import Face, Frame, Reading
+
+if TYPE_CHECKING:
+    from mien.see.classify import Classifier
+    from mien.see.detect import Detector
 
 Detect = Callable[[Frame], list[Face]]
 Classify = Callable[[Sequence[Frame], Sequence[list[Face]]], list[list[Reading]]]
@@ -92,15 +97,40 @@ def open_pipeline(
     from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
     from mien.see.detect import Detector
 
-    classify = Classifier(model, head=head).read_frames
+    classifier = Classifier(model, head=head)
     if not stream:
-        search = Detector(min_face=min_face)
-        return Pipeline(lambda frame: search(frame.image), classify)
+        return picture_pipeline(Detector(min_face=min_face), classifier)
+    detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
+    return stream_pipeline(detector, classifier, live=False, smooth=None)
+
+
+def picture_pipeline(detector: Detector, classifier: Classifier) -> Pipeline:
+    """Build the pipeline of pictures that have nothing to do with one another."""
+    return Pipeline(lambda frame: detector(frame.image), classifier.read_frames)
+
+
+def stream_pipeline(
+    detector: Detector,
+    classifier: Classifier,
+    *,
+    live: bool,  # noqa: ARG001
+    memory: float = 4.0,
+    smooth: float | None = 0.25,
+) -> Pipeline:
+    """Build the pipeline of one stream, in which faces are followed and people keep their numbers.
+
+    It remembers, so each stream needs one of its own; the networks may be shared. In a `live` stream every frame is
+    given out at once. `memory` is how many seconds a person may be out of sight and keep the number; `smooth` is the
+    time constant in seconds of what is shown (`Reading.shown`), None for none.
+    """
     from mien.see.follow import Follower
+    from mien.see.smooth import Smoother
     from mien.see.track import Tracker
 
-    detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
-    return Pipeline(Follower(detector), classify, Tracker())
+    tracker = Tracker(memory=memory)
+    return Pipeline(
+        Follower(detector), classifier.read_frames, tracker, untracked if smooth is None else Smoother(smooth)
+    )
 
 
 def _centre(reading: Reading) -> float:
