@@ -7,37 +7,53 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mien.errors import DataError, MienError, MissingExtra, ModelError, OutputError, SourceError, TrainingError
+from mien.errors import (
+    DataError,
+    MienError,
+    MissingExtra,
+    ModelError,
+    OutputError,
+    SourceError,
+    SourceWarning,
+    TrainingError,
+)
 from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
-    from os import PathLike
-    from pathlib import Path
-
-    from mien.media.watch import Watch
+    from mien.reader import Reader, Result, Watch
     from mien.see.classify import Classifier
+    from mien.see.crop import crop
     from mien.see.detect import Detector
-    from mien.see.face import Face, Frame, Reading
-    from mien.see.picture import Image
-    from mien.see.pipeline import Pipeline, open_pipeline
+    from mien.see.face import Face, Frame, Reading, Shown
+    from mien.see.pipeline import Pipeline
+    from mien.see.smooth import Smoother
+    from mien.see.track import Tracker
+    from mien.sinks.draw import annotate
+    from mien.sinks.rows import rows
     from mien.sources.source import SourceStats
 
 __all__ = [
     "read",
     "watch",
-    "Detector",
-    "Classifier",
-    "Pipeline",
-    "open_pipeline",
-    "Frame",
-    "Face",
+    "Reader",
+    "Result",
     "Reading",
+    "Face",
+    "Frame",
+    "Shown",
     "Watch",
     "SourceStats",
+    "annotate",
+    "rows",
+    "crop",
+    "Detector",
+    "Classifier",
+    "Tracker",
+    "Smoother",
+    "Pipeline",
     "EMOTIONS",
     "MienError",
     "SourceError",
@@ -46,75 +62,55 @@ __all__ = [
     "ModelError",
     "TrainingError",
     "MissingExtra",
+    "SourceWarning",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Reader": "mien.reader",
+    "Result": "mien.reader",
+    "Watch": "mien.reader",
+    "Reading": "mien.see.face",
+    "Face": "mien.see.face",
+    "Frame": "mien.see.face",
+    "Shown": "mien.see.face",
+    "SourceStats": "mien.sources.source",
+    "annotate": "mien.sinks.draw",
+    "rows": "mien.sinks.rows",
+    "crop": "mien.see.crop",
     "Detector": "mien.see.detect",
     "Classifier": "mien.see.classify",
+    "Tracker": "mien.see.track",
+    "Smoother": "mien.see.smooth",
     "Pipeline": "mien.see.pipeline",
-    "open_pipeline": "mien.see.pipeline",
-    "Frame": "mien.see.face",
-    "Face": "mien.see.face",
-    "Reading": "mien.see.face",
-    "Watch": "mien.media.watch",
-    "SourceStats": "mien.sources.source",
 }
 
 
-def read(
-    picture: str | PathLike[str] | Image,
-    *,
-    min_face: float = 20,
-    model: str | Path | None = None,
-    head: str | None = None,
-) -> list[Reading]:
-    """Read the emotion of every face in one picture, from left to right.
+def read(pictures: Any, **options: Any) -> Any:
+    """Read the emotion of every face in one picture, or in several: `Reader(...).read(pictures)` in one line.
 
-    `picture` is a file or an array of RGB bytes, (height, width, 3); a gray one may be (height, width). `min_face` is
-    the side in pixels of the smallest face that is looked for, `model` is "s", "m" or an ONNX file, `head` says whose
-    labels are spoken, as in `Classifier`. Raises SourceError and ModelError.
+    A picture is a path, an array (RGB bytes (height, width, 3), or gray (height, width)), a PIL image, the bytes of a
+    file, or an open file, and gives a `Result`, the sequence of its readings from left to right; an iterable of
+    pictures gives an iterator of results. The options are those of `Reader` and of `Reader.read`. The networks are
+    opened at each call, which takes a fifth of a second: to read more than once, keep a `Reader`. Raises what these do.
     """
-    from mien.sources.pictures import open_picture
+    from mien.reader import Reader
 
-    [(_, readings)] = _usual_pipeline(model, head, min_face)([open_picture(picture)])
-    return readings
+    of_read = {name: options.pop(name) for name in ("workers", "on_error") if name in options}
+    return Reader(**options).read(pictures, **of_read)
 
 
-def watch(
-    source: str | PathLike[str] | int = 0,
-    *,
-    every: int = 1,
-    fps: float | None = None,
-    min_face: float = 40,
-    model: str | Path | None = None,
-    head: str | None = None,
-    timeout: float = 10,
-) -> Watch:
-    """Yield the frames of a camera, a stream or a video file, each with its readings from left to right.
+def watch(source: Any = 0, **options: Any) -> Watch:
+    """Yield a `Result` for each frame of a camera, a stream or a video file: `Reader(...).watch(source)` in one line.
 
-    `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
-    of a live source the newest one, the others are dropped. `min_face` is the side in pixels of the smallest face that
-    is looked for, `model` and `head` are those of `read`, `timeout` the seconds that a stream may be silent. Closing
-    the generator frees everything; its `stats` counts the frames that were dropped and tells when a stream was lost.
-    Raises SourceError and ModelError.
+    The options are those of `Reader` and of `Reader.watch`. Raises what these do, at the call.
     """
-    from functools import partial
+    from mien.reader import Reader
 
-    from mien.media.watch import Watch
-    from mien.see.pipeline import open_pipeline
-    from mien.sources.video import open_source
-
-    opened = open_source(source, every=every, fps=fps, timeout=timeout)
-    return Watch(opened, partial(open_pipeline, model, head=head, min_face=min_face, stream=True))
-
-
-@lru_cache(maxsize=2)
-def _usual_pipeline(model: str | Path | None, head: str | None, min_face: float) -> Pipeline:
-    from mien.see.pipeline import open_pipeline
-
-    return open_pipeline(model, head=head, min_face=min_face)
+    names = ("every", "fps", "timeout", "memory", "smooth")
+    of_watch = {name: options.pop(name) for name in names if name in options}
+    return Reader(**options).watch(source, **of_watch)
 
 
 def __getattr__(name: str) -> object:

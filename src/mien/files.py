@@ -181,6 +181,8 @@ def check_distinct(sources: Iterable[Path], outputs: Iterable[Path]) -> None:
     read = {_identity(path) for path in sources}
     written = set[object]()
     for path in outputs:
+        if path == STANDARD_OUTPUT:
+            continue
         if _identity(path) in read:
             raise OutputError(f"cannot write {path}: it is read from; use another name")
         if _identity(path) in written:

@@ -1,4 +1,4 @@
-"""`Reader`: the networks, opened once, and what they say of pictures and streams; `Result`: a frame and its readings."""
+"""`Reader`: networks that are opened once, and read pictures and streams; `Result`: a frame and its readings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -15,7 +16,7 @@ import numpy as np
 
 from mien.errors import MissingExtra, SourceError
 from mien.see.classify import Classifier, Head, Model
-from mien.see.detect import Detector
+from mien.see.detect import THRESHOLDS, Detector
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
 from mien.see.weights import Device
@@ -119,8 +120,8 @@ class Reader:
         self.model, self.head, self.device, self.threads = model, head, device, threads
         self.min_face, self.min_confidence = min_face, min_confidence
         self._classifier = Classifier(model, head=head, device=device, threads=threads)
-        found = {} if min_confidence is None else {"min_confidence": min_confidence}
-        self._detector = Detector(min_face or PICTURE_MIN_FACE, device=device, threads=threads, **found)
+        thresholds = THRESHOLDS if min_confidence is None else (*THRESHOLDS[:2], min_confidence)
+        self._detector = Detector(min_face or PICTURE_MIN_FACE, thresholds, threads=threads, device=device)
 
     def __reduce__(self) -> tuple[Callable[..., Reader], tuple[()], None]:
         return partial(Reader, self.model, **self._options()), (), None
@@ -130,7 +131,7 @@ class Reader:
         return f"Reader({self.model!r}{options})"
 
     @overload
-    def read(self, pictures: AnyPicture) -> Result: ...
+    def read(self, pictures: AnyPicture) -> Result: ...  # type: ignore[overload-overlap]
     @overload
     def read(
         self,
@@ -172,8 +173,8 @@ class Reader:
     ) -> Watch:
         """Read the frames of a camera, a stream or a video file as they come.
 
-        `source` is a camera's number or device, a file or a URL. Every `every`-th frame is read, `fps` a second at most;
-        of a live source the newest one, the others are dropped. `timeout` is the seconds that a stream may be silent,
+        `source` is a camera's number or device, a file or a URL. One of `every` frames is read, at most `fps` a second,
+        of a live source the newest: the others are dropped. `timeout` is the seconds that a stream may be silent,
         `memory` the seconds for which somebody may be out of sight and keep the number. `smooth` is a time constant in
         seconds: with one, each reading has `shown`, its scores averaged over time; `scores` are always those of the
         frame. Raises SourceError where the source cannot be opened, ValueError for options that make no sense.
@@ -200,7 +201,8 @@ class Watch(Iterator[Result]):
     def __init__(self, source: Source, pipeline: Pipeline) -> None:
         self.source = source
         self._results = _results(source, pipeline)
-        self._first = [next(self._results)] if source.live else []  # a camera that is not there says so now
+        # A camera or a stream that is not there says so now.
+        self._first = list(islice(self._results, 1)) if source.live else []
 
     @property
     def stats(self) -> SourceStats:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import os
-import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mien.reader import Reader
+from mien.run import run
 from mien.see.detect import Detector
-from mien.see.face import Face, Frame, iou
-from mien.see.pipeline import BURST, STREAM_SIDE, open_pipeline
-from mien.sinks.tables import growing_csv
+from mien.see.face import Face, Frame, Reading, iou
+from mien.see.pipeline import BURST, STREAM_SIDE
+from mien.sinks.tables import csv_rows
 from mien.sources.video import open_source
 
 SAME = 0.5  # overlap from which on two boxes are one face
 
 
-def bench_video(source: str, frames: int, min_face: float, model: str | None) -> str:
+def bench_video(source: str, frames: int, min_face: float, model: str) -> str:
     """One line: frames a second from the file to the CSV on one core, and the boxes against searching every frame."""
     keep_to_one_core()
     seconds, cpu, faces, followed = _read(source, frames, min_face, model)
@@ -39,16 +42,19 @@ def bench_video(source: str, frames: int, min_face: float, model: str | None) ->
 
 
 def _read(
-    source: str, frames: int, min_face: float, model: str | None
+    source: str, frames: int, min_face: float, model: str
 ) -> tuple[float, float, int, list[tuple[tuple[int, int], list[Face]]]]:
     """Seconds by the clock, seconds of CPU, the number of faces, and the size and faces of each frame."""
-    pipeline = open_pipeline(model, min_face=min_face, stream=True)
+    pipeline = Reader(model, min_face=min_face).pipeline(live=False)
     kept: list[tuple[tuple[int, int], list[Face]]] = []
-    with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
+
+    def keep(frame: Frame, readings: Sequence[Reading]) -> None:
+        kept.append((frame.picture.size, [reading.face for reading in readings]))
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = csv_rows(Path(folder) / "rows.csv")
         began, began_cpu = time.perf_counter(), time.process_time()
-        for frame, readings in pipeline(islice(open_source(source), frames), BURST):
-            table.write(frame, readings)
-            kept.append((_size(frame), [reading.face for reading in readings]))
+        run(pipeline(islice(open_source(source), frames), BURST), [table], progress=keep)
         seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     return seconds, cpu, sum(len(faces) for _, faces in kept), kept
 
@@ -72,16 +78,16 @@ def _best_overlaps(searched: list[Face], followed: list[Face]) -> list[float]:
     return [float(value) for value in iou(*boxes).max(1)]
 
 
-def _size(frame: Frame) -> tuple[int, int]:
-    return frame.picture.size
-
-
 def _most_memory() -> float:
     """MiB of memory that this process held at most."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux `getrusage` counts what the program held that started this one
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 2**10
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -1,17 +1,18 @@
 """The command line: the commands with their options, and the exit code.
 
-Exit codes: 0 done; 1 some of many pictures could not be read; 2 nothing was done: a bad option, source or output;
-130 stopped by Ctrl+C.
+Exit codes: 0 done; 1 some of several sources could not be read; 2 a bad option, source or output; 128 and the number
+of the signal that ended it: 130 for Ctrl+C.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 import typer.core
@@ -19,8 +20,11 @@ import typer.core
 from mien import __version__
 from mien.apps import train as training
 from mien.apps.terminal import finite, say
-from mien.errors import MienError, SourceError
+from mien.errors import MienError, SourceError, SourceWarning
 from mien.sources.prefetch import hangs
+
+if TYPE_CHECKING:
+    from mien.reader import Reader
 
 
 class Commands(typer.core.TyperGroup):
@@ -55,20 +59,31 @@ SMALLEST = "Side of the smallest face looked for, in pixels."
 face_option = partial(typer.Option, min=12, metavar="PIXELS", callback=finite)
 MinFace = Annotated[float, face_option(help=SMALLEST)]
 
-Model = Annotated[
-    str | None,
-    typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.  \\[default: s]"),
-]
-
+Model = Annotated[str, typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.")]
 Head = Annotated[
-    str | None, typer.Option(help="Whose labels are spoken: official, ferplus or blend.  \\[default: the model's own]")
+    str | None,
+    typer.Option(help="Whose labels the scores speak for: official, ferplus or blend.  \\[default: the model's own]"),
 ]
+Device = Annotated[str, typer.Option(help="cpu, or cuda with onnxruntime-gpu.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one run of a network.")]
+Confidence = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=0.999, callback=finite, help="Confidence from which on a face is one."),
+]
+Csv = Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")]
+Json = Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")]
+Parquet = Annotated[Path | None, typer.Option(help="Write the same rows as Parquet.")]
+CountsFile = Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no table, only the line that sums up.")]
+Force = Annotated[bool, typer.Option("--force", help="Write over files of a video that are there.")]
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, by default on the arguments of this process, and end with the exit code."""
+    warnings.simplefilter("always", SourceWarning)
+    warnings.showwarning = _show_warning
     if sys.stdout is None:  # closed by who started this
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     try:
@@ -84,6 +99,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             os._exit(code)
     sys.exit(code)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say what a source lacked in one line; anything else as Python does."""
+    if issubclass(category, SourceWarning):
+        say(str(message))
+    else:
+        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def silence() -> None:
@@ -121,45 +151,53 @@ def mien(
 @app.command()
 def read(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Pictures, folders or patterns of them; a video.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Pictures, videos, folders or patterns of them; - for one on stdin."),
     ],
     image_out: Annotated[
         Path | None, typer.Option(help="Write the annotated picture; with several, the folder for them.")
     ] = None,
-    counts: Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")] = None,
+    counts: CountsFile = None,
+    csv: Csv = None,
+    json: Json = None,
+    parquet: Parquet = None,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Read the folders in folders, too.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out pictures whose annotated picture is there.")
+    ] = False,
+    quiet: Quiet = False,
+    force: Force = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Pictures read at the same time.  \\[default: one a core]")
+    ] = None,
     min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  \\[default: 20, in video 40]")] = None,
-    model: Model = None,
+    min_confidence: Confidence = None,
+    model: Model = "s",
     head: Head = None,
+    device: Device = "cpu",
+    threads: Threads = 1,
 ) -> int:
-    """Read the emotion of every face in pictures, or in a video."""
-    from mien.apps.read import Outputs, read_pictures
-    from mien.see.pipeline import open_pipeline
-    from mien.sources.video import is_video
+    """Read the emotion of every face in pictures and videos."""
+    from mien.apps.read import Outputs, read_sources
 
-    if len(sources) == 1 and is_video(sources[0]):
-        from mien.apps import watch as watching
-
-        tables = watching.Outputs(csv, json, counts=counts)
-        options = watching.Options(model=model, head=head, min_face=min_face or 40.0)
-        return watching.read_video(sources[0], tables, options, pictures=bool(image_out or show))
-    outputs = Outputs(image_out, counts, csv, json, show)
-    return read_pictures(sources, outputs, partial(open_pipeline, model, head=head, min_face=min_face or 20.0))
+    outputs = Outputs(image_out, counts, csv, json, parquet, show, quiet, skip_existing, force)
+    reader = _reader(model, head, device, threads, min_face, min_confidence)
+    return read_sources(sources, outputs, reader, recursive=recursive, workers=workers)
 
 
 @app.command()
 def watch(
-    source: Annotated[
-        str | None, typer.Argument(help="A video file, a URL, or the number or device of a camera.  \\[default: 0]")
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SOURCE]...", help="A video, a URL, or a camera's number or device.  \\[default: 0]"),
     ] = None,
     camera: Annotated[int | None, typer.Option(min=0, help="A camera by its number, in place of SOURCE.")] = None,
     window: Annotated[bool, typer.Option(help="Show a window: q ends, space pauses, s snapshot, r record.")] = True,
-    csv: Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face in each frame.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write a JSON line for each face in each frame.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Write the same rows as Parquet.")] = None,
-    counts: Annotated[Path | None, typer.Option(help="Write a CSV of how often each emotion was seen.")] = None,
+    csv: Csv = None,
+    json: Json = None,
+    parquet: Parquet = None,
+    counts: CountsFile = None,
     video_out: Annotated[Path | None, typer.Option(help="Write the annotated video, with its sound.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a timeline of each person's emotions.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Read every N-th frame; with --fps the fewer of the two.")] = 1,
@@ -167,21 +205,59 @@ def watch(
         float | None,
         typer.Option(min=0.001, max=1e6, callback=finite, help="Read at most so many frames a second."),
     ] = None,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            min=0, callback=finite, help="Time constant, in seconds, of the labels that are drawn; 0: as they come."
+        ),
+    ] = 0.25,
+    memory: Annotated[
+        float,
+        typer.Option(min=0, callback=finite, help="Seconds out of sight after which somebody gets a new number."),
+    ] = 4.0,
     timeout: Annotated[float, typer.Option(min=0.1, callback=finite, help="Seconds that a stream may be silent.")] = 10,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a file where a run was stopped.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
     min_face: MinFace = 40,
-    model: Model = None,
+    min_confidence: Confidence = None,
+    model: Model = "s",
     head: Head = None,
+    device: Device = "cpu",
+    threads: Threads = 1,
 ) -> int:
     """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
-    from mien.apps.watch import Options, Outputs, watch_source
+    from mien.apps.watch import Options, Outputs, watch_sources
+    from mien.sources.names import find
 
-    outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, resume)
-    options = Options(every, fps, timeout, model, head, min_face)
-    if source is not None and camera is not None:
+    if sources and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
-    return watch_source(camera or 0 if source is None else source, outputs, options)
+    outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, quiet)
+    reader = _reader(model, head, device, threads, min_face, min_confidence)
+    options = Options(reader, every, fps, timeout, memory, smooth or None)
+    named: list[str | int] = [camera or 0] if not sources else list(sources)
+    if len(named) > 1 or (sources and Path(sources[0]).is_dir()):
+        named = list(find(map(str, named)).videos)
+        if not named:
+            raise SourceError("there is no video in what was given: name a video, or a folder that holds some")
+        return watch_sources(named, outputs, options, several=True)
+    return watch_sources(named, outputs, options, several=False)
+
+
+def _reader(
+    model: str, head: str | None, device: str, threads: int, min_face: float | None, min_confidence: float | None
+) -> Callable[[], Reader]:
+    """What opens the networks once all else is known to work; what it refuses by ValueError is a wrong option."""
+
+    def opened() -> Reader:
+        from mien.reader import Reader
+
+        options: dict[str, Any] = {"head": head, "device": device, "threads": threads}
+        try:
+            return Reader(model, **options, min_face=min_face, min_confidence=min_confidence)
+        except ValueError as error:
+            raise MienError(str(error)) from None
+
+    return opened
 
 
 training.add_to(app)
@@ -196,7 +272,7 @@ def bench_video(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Video files.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames of each that are read, at most.")] = 600,
     min_face: MinFace = 40,
-    model: Model = None,
+    model: Model = "s",
 ) -> None:
     """Measure how fast videos are read on one core, decoding to CSV, and how good the followed boxes are."""
     from mien.apps.bench import bench_video as measure

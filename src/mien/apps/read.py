@@ -1,77 +1,144 @@
-"""The command `read`: from the names of pictures to the files and the table that were asked for."""
+"""The command `read`: pictures and videos, by whatever names, into the files and the table that were asked for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from mien.apps.terminal import counted, print_table, printable, say
+from mien.apps import watch
+from mien.apps.stopping import Stop
+from mien.apps.terminal import counted, picture_bar, print_table, printable, say
 from mien.errors import OutputError, SourceError
 from mien.files import STANDARD_OUTPUT, check_distinct, is_folder
 from mien.labels import COLOURS, EMOTIONS
+from mien.reader import Reader, Result
+from mien.run import run
 from mien.see.face import Frame, Reading
-from mien.see.pipeline import Pipeline
 from mien.sinks.draw import annotate
-from mien.sinks.pictures import AnnotatedFolder, AnnotatedPicture, Counts, CsvRows, JsonLines, Sink, show_picture
-from mien.sources.pictures import find_pictures, open_pictures
+from mien.sinks.pictures import AnnotatedFolder, AnnotatedPicture, show_picture
+from mien.sinks.sink import Sink
+from mien.sinks.tables import Counts, ParquetRows, csv_rows, json_rows
+from mien.sources.names import find
+
+MOST_ROWS = 50  # faces that the terminal's table shows
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is asked for besides the table: files by their names, None for those that are not."""
+    """What is asked for: files by their names, None for those that are not."""
 
     image: Path | None = None  # with several pictures a folder
     counts: Path | None = None
     csv: Path | None = None
     json: Path | None = None
+    parquet: Path | None = None
     show: bool = False
+    quiet: bool = False  # no table
+    skip_existing: bool = False  # leave out pictures whose annotated picture is there
+    force: bool = False  # write over the tables of a video that are there
 
     def files(self) -> list[Path]:
         """List the files that are asked for."""
-        return [path for path in (self.image, self.counts, self.csv, self.json) if path]
+        return [path for path in (self.image, self.counts, self.csv, self.json, self.parquet) if path]
 
 
-def read_pictures(sources: Sequence[str], outputs: Outputs, open_pipeline: Callable[[], Pipeline]) -> int:
-    """Read pictures and return the exit code: 1 when some of several could not be read, which are reported.
+def read_sources(
+    sources: Sequence[str],
+    outputs: Outputs,
+    open_reader: Callable[[], Reader],
+    *,
+    recursive: bool = False,
+    workers: int | None = None,
+) -> int:
+    """Read pictures and videos and return the exit code: 1 when some of several could not be read, which are reported.
 
-    Outputs are checked before the pipeline is opened and anything is read. Raises SourceError when no picture can be
+    Outputs are checked before the networks are opened and anything is read. Raises SourceError when nothing can be
     read.
     """
-    pictures = find_pictures(sources)
-    several = pictures != [Path(sources[0])]  # a folder of one picture is several, or the next one would change that
-    report = Report(several)
+    found = find(sources, recursive=recursive)
+    for reason in found.left_out:
+        say(reason)
+    for folder in found.empty:
+        say(f"{folder} has no picture or video in it" + ("" if recursive else ": --recursive reads the folders in it"))
+    if not found.pictures and not found.videos:
+        raise SourceError("there is nothing to read: give a picture, a video, or a folder that holds some")
+    code = 1 if found.left_out or found.empty else 0
+    if found.videos:
+        if outputs.image or outputs.show:
+            raise OutputError("--image-out and --show are for pictures: use mien watch with --video-out")
+        several = len(found.videos) > 1 or bool(found.pictures)
+        tables = watch.Outputs(
+            outputs.csv, outputs.json, outputs.parquet, outputs.counts, force=outputs.force, quiet=outputs.quiet
+        )
+        code = max(code, watch.watch_sources(found.videos, tables, watch.Options(open_reader), several=several))
+        if not found.pictures:
+            return code
+        outputs = outputs_in_folders(outputs)
+    several = found.pictures != [
+        Path(sources[0])
+    ]  # a folder of one picture is several, or the next one would change that
+    return max(code, read_pictures(found.pictures, outputs, open_reader, several=several, workers=workers))
+
+
+def outputs_in_folders(outputs: Outputs) -> Outputs:
+    """The outputs of the pictures that were found among videos, in the folders that each video has its own in."""
+    places = watch.Outputs(outputs.csv, outputs.json, outputs.parquet, outputs.counts).within("pictures")
+    return Outputs(None, places.counts, places.csv, places.json, places.parquet, quiet=outputs.quiet)
+
+
+def read_pictures(
+    pictures: Sequence[Path],
+    outputs: Outputs,
+    open_reader: Callable[[], Reader],
+    *,
+    several: bool,
+    workers: int | None = None,
+) -> int:
+    """Read pictures and return the exit code; Ctrl+C and signals end it with what there is."""
+    sinks = list(_sinks(outputs, pictures, several))  # all of them are checked before the first is opened
+    if outputs.skip_existing and outputs.image:
+        pictures = _missing(pictures, outputs.image, sinks)
+        if not pictures:
+            print("all annotated pictures are there already")
+            return 0
+    report = Report(several, pictures=outputs.image is not None)
     bad: list[SourceError] = []
 
     def skip(error: SourceError) -> None:
         say(str(error))
         bad.append(error)
 
-    checked = list(_sinks(outputs, pictures, several))  # all of them before the first is opened
-    with ExitStack() as stack:
-        sinks = [stack.enter_context(sink) for sink in checked]
-        pipeline = open_pipeline()
-        bar = stack.enter_context(_progress(several))
-        frames = open_pictures(bar.track(pictures, description="reading"), on_error=skip if several else None)
-        for frame, readings in pipeline(frames):
-            report.write(frame, readings)
-            for sink in sinks:
-                sink.write(frame, readings)
-        if len(bad) == len(pictures):
-            raise SourceError("no picture could be read, and nothing is written")
+    with Stop() as stop:
+        reader = open_reader()
+        with picture_bar(len(pictures)) if several else nullcontext(lambda: None) as step:
+            results = reader.read(pictures, workers=workers, on_error=skip if several else None)
+            outcome = run(_pairs(results, step), sinks, stop=stop, progress=report.write)
     if STANDARD_OUTPUT not in outputs.files():
-        report.print()
-    if outputs.show and not show_picture(annotate(frame.image, readings)):
+        report.print(quiet=outputs.quiet)
+    if outputs.show and report.last and not show_picture(annotate(report.last[0].image, report.last[1])):
         say("there is no display to show the picture on: use --image-out")
-    return 1 if bad else 0
+    if problem := outcome.problem():
+        raise problem
+    return stop.code or (1 if bad else 0)
+
+
+def _pairs(results: Iterator[Result], step: Callable[[], object]) -> Generator[tuple[Frame, Sequence[Reading]]]:
+    """The results as the loop takes them. Raises SourceError where there was none."""
+    any_read = False
+    with closing(results):  # type: ignore[type-var]
+        for result in results:
+            any_read = True
+            yield result.frame, result
+            step()
+    if not any_read:
+        raise SourceError("no picture could be read, and nothing is written")
 
 
 def _sinks(outputs: Outputs, pictures: Sequence[Path], several: bool) -> Iterator[Sink]:
@@ -88,24 +155,27 @@ def _sinks(outputs: Outputs, pictures: Sequence[Path], several: bool) -> Iterato
     if outputs.counts:
         yield Counts(outputs.counts)
     if outputs.csv:
-        yield CsvRows(outputs.csv)
+        yield csv_rows(outputs.csv, all_frames=True)
     if outputs.json:
-        yield JsonLines(outputs.json)
+        yield json_rows(outputs.json, all_frames=True)
+    if outputs.parquet:
+        yield ParquetRows(outputs.parquet, all_frames=True)
 
 
-def _progress(several: bool) -> Progress:
-    """Return a progress bar on stderr, which shows itself only for several pictures and on a terminal."""
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not (several and console.is_terminal))
+def _missing(pictures: Sequence[Path], image: Path, sinks: Sequence[Sink]) -> list[Path]:
+    """The pictures whose annotated picture is not there yet."""
+    folder = next((sink for sink in sinks if isinstance(sink, AnnotatedFolder)), None)
+    return [picture for picture in pictures if not (folder.place(picture) if folder else image).exists()]
 
 
 class Report:
-    """What the terminal shows at the end: a table of all faces, and a line that sums them up."""
+    """What the terminal shows at the end: a table of the faces, and a line that sums them up."""
 
-    def __init__(self, several: bool) -> None:
-        self.several = several
-        self.pictures = self.without = 0
+    def __init__(self, several: bool, *, pictures: bool) -> None:
+        self.several, self.writes = several, pictures
+        self.pictures = self.without = self.rows = 0
         self.counts = Counter[str]()
+        self.last: tuple[Frame, Sequence[Reading]] | None = None
         self.table = Table(box=SIMPLE_HEAD, show_edge=False)
         for column in (["picture"] if several else []) + ["face", "emotion", "probability", "box"]:
             self.table.add_column(column, overflow="fold")
@@ -115,13 +185,19 @@ class Report:
         self.pictures += 1
         self.without += not readings
         self.counts.update(reading.emotion for reading in readings)
-        for number, reading in enumerate(readings, 1):
-            self.table.add_row(*([Text(printable(frame.name))] if self.several else []), *_cells(number, reading))
+        self.last = None if self.several else (frame, readings)  # a picture more in memory, for --show
+        cells = [_cells(number, reading) for number, reading in enumerate(readings, 1)]
+        for row in cells or ([["–", "no face", "", ""]] if self.several else []):
+            self.rows += 1
+            if self.rows <= MOST_ROWS:
+                self.table.add_row(*([Text(printable(frame.name))] if self.several else []), *row)
 
-    def print(self) -> None:
-        """Print the table and the line under it."""
-        if self.counts:
+    def print(self, *, quiet: bool) -> None:
+        """Print the table, unless quiet, and the line under it."""
+        if self.rows and not quiet:
             print_table(self.table)
+            if self.rows > MOST_ROWS:
+                print(f"and {self.rows - MOST_ROWS:,} more")
         print(self.summary())
 
     def summary(self) -> str:
@@ -129,7 +205,8 @@ class Report:
         faces = self.counts.total()
         emotions = ", ".join(f"{self.counts[emotion]} {emotion}" for emotion in EMOTIONS if self.counts[emotion])
         if not self.several:
-            return f"{counted(faces, 'face')}: {emotions}" if faces else "no face found; the picture stays unchanged"
+            unchanged = "; the picture is written as it is" if self.writes else ""
+            return f"{counted(faces, 'face')}: {emotions}" if faces else f"no face found{unchanged}"
         found = f"{counted(self.pictures, 'picture')}, {counted(faces, 'face')}" + (f": {emotions}" if faces else "")
         return f"{found}; no face in {counted(self.without, 'picture')}" if self.without else found
 

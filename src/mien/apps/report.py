@@ -10,34 +10,23 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from mien.apps.terminal import counted, print_table, say
-from mien.see.face import Frame
+from mien.see.face import Frame, Reading
 from mien.sinks.summary import Summary
-from mien.sources.live import Live
 from mien.sources.source import Source, SourceStats
 
-SILENT = 2.0
-"""Seconds without a picture from which on the window says so."""
 
-
-def silence(source: Source) -> str:
-    """Say for how long a live source has given no picture; nothing while it gives some."""
-    if isinstance(source, Live) and (source.lost or source.silence >= SILENT):
-        return f"no picture for {source.silence:.0f} s"
-    return ""
-
-
-class Loss:
+class ConnectionNotice:
     """Says on the terminal that a live source is lost, and that it is back."""
 
-    def __init__(self) -> None:
-        self.source: Source | None = None
+    def __init__(self, source: Source) -> None:
+        self.source = source
         self.told = False
 
     def look(self) -> None:
         """Say what is new since the last look."""
-        if not isinstance(self.source, Live) or self.source.lost == self.told:
+        if self.source.stats.lost == self.told:
             return
-        self.told = self.source.lost
+        self.told = self.source.stats.lost
         say("the source is lost: waiting until it is back" if self.told else "the source is back")
 
 
@@ -58,7 +47,7 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame, _: Sequence[Reading]) -> None:
         """Move on by one frame."""
         if self.bar.disable:
             return
@@ -67,7 +56,7 @@ class Bar:
         self.bar.update(self.task, completed=frame.time, rate=f"{self.frames / elapsed:.0f}" if elapsed else "–")
 
 
-def print_summary(summary: Summary, dropped: int) -> None:
+def print_summary(summary: Summary, dropped: int, *, quiet: bool = False) -> None:
     """Print a table of the people, seconds in view and share of each emotion, and a line under it."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in ("person", "in view", "emotions"):
@@ -75,7 +64,7 @@ def print_summary(summary: Summary, dropped: int) -> None:
     for person, presence in sorted(summary.people.items(), key=lambda item: item[0] or 0):
         shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
         table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
-    if summary.people:
+    if summary.people and not quiet:
         print_table(table)
     people = sum(person is not None for person in summary.people)
     frames = counted(summary.frames, "frame")

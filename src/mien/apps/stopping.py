@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM as the end of a stream: what was read until then is kept whole."""
+"""Ctrl+C, SIGTERM and SIGHUP as the end of a run: what was read until then is kept whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stop:
     not here. Signals reach the main thread alone: in others nothing changes.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __init__(self) -> None:
         self.signal: int | None = None

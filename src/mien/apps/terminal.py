@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,23 @@ def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     print_table(table)
+
+
+@contextmanager
+def picture_bar(pictures: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr for pictures, with how many are read a second and the time left; only on a terminal."""
+    console = Console(stderr=True)
+    rate = TextColumn("{task.fields[rate]} pictures/s")
+    columns = (BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=pictures, rate="–")
+
+        def step() -> None:
+            done = progress.tasks[0].completed + 1
+            seconds = progress.tasks[0].elapsed or 0.0
+            progress.update(task, completed=done, rate=f"{done / seconds:.0f}" if seconds else "–")
+
+        yield step
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,14 +17,21 @@ from mien.see.picture import Floats, Image
 from mien.see.weights import Device, find, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
-HEADS = ("official", "ferplus", "blend")
+Model = Literal["s", "m"]
+Head = Literal["official", "ferplus", "blend"]
+HEADS: tuple[Head, ...] = get_args(Head)
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 
 
-def model_path(model: str | Path | None) -> Path:
+def model_path(model: str | PathLike[str] | None) -> Path:
     """Where a model lies: "s", which None stands for, or "m" in the package; all else is a path."""
-    packaged = None if isinstance(model, Path) else PACKAGED.get("s" if model is None else model)
-    return find(packaged) if packaged else Path(model or "")
+    packaged = _packaged(model)
+    return find(packaged) if packaged else Path(fspath(model or ""))
+
+
+def _packaged(model: str | PathLike[str] | None) -> str | None:
+    """The file of the package that a name stands for; a path object is always a path."""
+    return PACKAGED.get("s" if model is None else model) if model is None or isinstance(model, str) else None
 
 
 class Classifier:
@@ -37,15 +46,17 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: Model | str | PathLike[str] | None = None,
         *,
-        head: str | None = None,
+        head: Head | None = None,
         flip: bool = False,
         threads: int = 1,
         device: Device = "cpu",
     ) -> None:
+        if head is not None and head not in HEADS:
+            raise ValueError(f"head is {head!r}: choose one of {', '.join(HEADS)}")
         self.path = model_path(model)
-        packaged = None if isinstance(model, Path) else PACKAGED.get("s" if model is None else model)
+        packaged = _packaged(model)
         content = read(packaged) if packaged else self.path
         self._session = open_session(content, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map

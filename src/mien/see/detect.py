@@ -6,6 +6,7 @@ IEEE SPL 23(10), arXiv:1604.02878; its constants and weights are those of the `m
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -26,6 +27,8 @@ FACTOR = 0.709  # from one level of the pyramid to the next; the square root of 
 TILE = 128  # pixels of a side of a level of the pyramid
 BATCH = 8  # patches
 ROWS = 64  # candidates, compared with all surer ones
+
+THRESHOLDS = (0.6, 0.7, 0.8)  # scores from which on a candidate passes each of the three networks
 
 LARGEST_SIDE = 30_000  # OpenCV samples pictures of less than 2¹⁵ pixels a side
 
@@ -62,18 +65,15 @@ class Detector:
     def __init__(
         self,
         min_face: float = 20,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.8),
+        thresholds: tuple[float, float, float] = THRESHOLDS,
         longest_side: int = 1920,
         threads: int = 1,
         device: Device = "cpu",
     ):
-        if not CELL <= min_face < math.inf:
-            raise ValueError(f"min_face is {min_face}: MTCNN finds no faces under {CELL} pixels")
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")
-        if not CELL <= longest_side <= LARGEST_SIDE:
-            raise ValueError(f"longest_side is {longest_side}: it lies between {CELL} and {LARGEST_SIDE}")
-        self.min_face, self.thresholds, self.longest_side = min_face, thresholds, longest_side
+        self.thresholds = thresholds
+        self._resize(min_face, longest_side)
         self._pnet, rnet, onet = (
             open_session(read(f"{net}.onnx"), weights=read_arrays(f"{net}.lz4"), threads=threads, device=device)
             for net in ("pnet", "rnet", "onet")
@@ -81,6 +81,19 @@ class Detector:
         self._rnet, self._onet = (
             Judge(net, net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]) for net in (rnet, onet)
         )
+
+    def resized(self, min_face: float, longest_side: int) -> Detector:
+        """A detector with the same networks that looks for other sizes. Raises ValueError."""
+        other = copy.copy(self)
+        other._resize(min_face, longest_side)
+        return other
+
+    def _resize(self, min_face: float, longest_side: int) -> None:
+        if not CELL <= min_face < math.inf:
+            raise ValueError(f"min_face is {min_face}: MTCNN finds no faces under {CELL} pixels")
+        if not CELL <= longest_side <= LARGEST_SIDE:
+            raise ValueError(f"longest_side is {longest_side}: it lies between {CELL} and {LARGEST_SIDE}")
+        self.min_face, self.longest_side = min_face, longest_side
 
     def __call__(self, rgb: Image) -> list[Face]:
         """The faces in a picture, RGB bytes (height, width, 3), the surest first."""

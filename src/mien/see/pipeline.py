@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.errors import MienError
@@ -81,27 +80,6 @@ def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
         raise
     if held:
         yield held
-
-
-def open_pipeline(
-    model: str | Path | None = None, *, head: str | None = None, min_face: float = 20, stream: bool = False
-) -> Pipeline:
-    """Build the usual pipeline: MTCNN, then the emotion network on all faces of a frame at once.
-
-    `model` is "s", "m" or an ONNX file, and `head` the one of its heads that is asked, as `Classifier` has them;
-    `min_face` is the side in pixels of the smallest face looked for. In a `stream`, frames follow one another: faces
-    are followed from frame to frame and people are told apart. Such a pipeline remembers, so each stream needs one of
-    its own.
-    Raises ModelError.
-    """
-    from mien.see.classify import Classifier  # loads ONNX Runtime, which a pipeline of plain functions goes without
-    from mien.see.detect import Detector
-
-    classifier = Classifier(model, head=head)
-    if not stream:
-        return picture_pipeline(Detector(min_face=min_face), classifier)
-    detector = Detector(min_face=min_face, longest_side=STREAM_SIDE)
-    return stream_pipeline(detector, classifier, live=False, smooth=None)
 
 
 def picture_pipeline(detector: Detector, classifier: Classifier) -> Pipeline:

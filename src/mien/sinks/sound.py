@@ -102,7 +102,7 @@ class Sound:
             packet.pts -= round(self.zero / packet.time_base)
             packet.dts = packet.pts
             if packet.pts > last:
-                last, packet.stream = packet.pts, self.stream
+                last, packet.stream = packet.pts, self.stream  # type: ignore[assignment]
                 yield packet
 
     def _encoded(self, source: InputContainer, sound: AudioStream) -> Iterator[Any]:

@@ -158,7 +158,7 @@ def decode_heif(file: IO[bytes], shown: str) -> Image | None:
         import av
 
         try:
-            with av.open(file) as container:
+            with av.open(file, mode="r") as container:
                 if len(container.streams.video) > 1:
                     raise MissingExtra(f"{shown} is made of tiles, for which Mien needs pillow-heif: pip install it")
                 return upright(next(container.decode(video=0)), converter())

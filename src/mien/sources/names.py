@@ -45,6 +45,7 @@ class Found:
     pictures: list[Path] = field(default_factory=list)
     videos: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # a sentence for each, which says why
+    empty: list[str] = field(default_factory=list)  # folders in which there is nothing of these
 
 
 def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Found:
@@ -55,7 +56,7 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
     the reading to report: one bad name does not stop the others. Raises SourceError for a name that is empty.
     """
     found = Found()
-    for name in map(os.fspath, names):
+    for name in [os.fspath(name) for name in names]:
         if not name:  # an unset variable of the shell; as a path it would be the current folder
             raise SourceError("a source has no name: give a picture, a video, a folder or a pattern")
         if is_url(name) and not name.lower().startswith("file:"):
@@ -63,16 +64,15 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
             continue
         path = local_path(name)
         folder, matches = _expanded(path, recursive)
-        for file in matches:
-            _sort(file, found, named=not folder)
-        if folder and not matches:
-            deeper = "" if recursive else ", and folders in it are not entered unless asked"
-            found.left_out.append(f"{short(name)} has no picture or video in it{deeper}")
+        kinds = [_sort(file, found, named=not folder) for file in matches]
+        if not any(kinds):
+            found.empty.append(short(name))
     found.pictures, found.videos = list(dict.fromkeys(found.pictures)), list(dict.fromkeys(found.videos))
     return found
 
 
-def _sort(file: Path, found: Found, named: bool) -> None:
+def _sort(file: Path, found: Found, named: bool) -> bool:
+    """Put a file where it belongs; False where it is none of these."""
     ending = file.suffix.lower()
     if ending in VIDEOS:
         found.videos.append(str(file))
@@ -80,6 +80,9 @@ def _sort(file: Path, found: Found, named: bool) -> None:
         found.pictures.append(file)
     elif ending in UNREAD:
         found.left_out.append(f"{short(str(file))} is left out: {ending} is not read; convert it to PNG")
+    else:
+        return False
+    return True
 
 
 def _expanded(path: Path, recursive: bool) -> tuple[bool, list[Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def orientation(frame: VideoFrame) -> Orientation | None:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
-    matrix = np.frombuffer(bytes(data), np.int32)
+    matrix = np.frombuffer(bytes(cast("bytes", data)), np.int32)
     a, b, c, d = (int(matrix[at]) for at in (0, 1, 3, 4))
     return None if a > 0 and d > 0 and not (b or c) else (a, b, c, d)
 
