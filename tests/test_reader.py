@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import pytest
 
 from mien.errors import SourceError
-from mien.media.watch import Watch
+from mien.reader import Watch
 from mien.see.face import Frame
 from mien.see.picture import Image
 from mien.see.pipeline import Pipeline
@@ -33,10 +33,10 @@ def shaky(_: SourceStats) -> Generator[PendingFrame]:
 
 
 def test_a_slow_reader_is_told_what_was_dropped_and_when_the_source_was_lost() -> None:
-    stream = Watch(Live("shaky", shaky, pauses=(0.05, 0.05)), blind)
-    for frame, _ in stream:
+    stream = Watch(Live("shaky", shaky, pauses=(0.05, 0.05)), blind())
+    for result in stream:
         time.sleep(0.03)
-        if frame.index > 12:
+        if result.frame.index > 12:
             break
     stream.close()
     assert stream.stats.dropped > 3
@@ -51,7 +51,14 @@ class Film:
     name, live = "film", False
     stats = SourceStats()
     duration: float | None = 1.0
+    sound: str | None = None
     open = False
+
+    def notice(self) -> str:
+        return ""
+
+    def frames(self, stop: Callable[[], bool]) -> Generator[Frame]:
+        yield from iter(self)
 
     def __iter__(self) -> Generator[Frame]:
         self.open = True
@@ -66,13 +73,13 @@ class Film:
 def test_closing_or_forgetting_it_frees_the_source() -> None:
     film = Film()
     with pytest.raises(StopIteration):
-        stream = Watch(film, blind)
-        assert next(stream)[0].index == 0
+        stream = Watch(film, blind())
+        assert next(stream).frame.index == 0
         assert film.open
         stream.close()
         assert not film.open
         next(stream)
-    stream = Watch(film, blind)
+    stream = Watch(film, blind())
     next(stream)
     del stream
     assert not film.open
@@ -81,6 +88,6 @@ def test_closing_or_forgetting_it_frees_the_source() -> None:
 def test_an_error_of_the_source_comes_after_the_frames_before_it() -> None:
     seen = []
     with pytest.raises(SourceError):
-        for frame, _ in Watch(Film(), blind):
-            seen.append(frame.index)
+        for result in Watch(Film(), blind()):
+            seen.append(result.frame.index)
     assert seen == list(range(20))

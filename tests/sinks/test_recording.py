@@ -21,9 +21,10 @@ from mien.errors import OutputError
 from mien.labels import EMOTIONS
 from mien.see.face import Face, Frame, Reading
 from mien.see.picture import Image
-from mien.sinks.pictures import COLUMNS, Sink, rows
+from mien.sinks.rows import COLUMNS, rows
+from mien.sinks.sink import Sink
 from mien.sinks.summary import Summary, Timeline
-from mien.sinks.tables import GrowingRows, ParquetRows, growing_csv, growing_json, part_of
+from mien.sinks.tables import TextRows, ParquetRows, csv_rows, json_rows, part_of
 from mien.sinks.video import Recording
 from mien.sources.video import open_source
 
@@ -149,14 +150,14 @@ def test_a_video_ending_that_cannot_be_written_names_those_that_can(tmp_path: Pa
         Recording(tmp_path / "missing" / "out.mp4")
 
 
-@pytest.mark.parametrize("growing", [growing_csv, growing_json])
-def test_rows_are_there_as_soon_as_they_are_read(growing: Callable[[Path], GrowingRows], tmp_path: Path) -> None:
+@pytest.mark.parametrize("growing", [csv_rows, json_rows])
+def test_rows_are_there_as_soon_as_they_are_read(growing: Callable[[Path], TextRows], tmp_path: Path) -> None:
     path = tmp_path / "out"
     with growing(path) as table:
         for number in range(3):
             table.write(Frame(picture(), "film", number, number / 25), [reading(), reading("sad", 2)])
             lines = part_of(path).read_text().splitlines()
-            assert len(lines) == 2 * (number + 1) + (growing is growing_csv)
+            assert len(lines) == 2 * (number + 1) + (growing is csv_rows)
             assert table.size == part_of(path).stat().st_size
         table.write(Frame(picture(), "film", 3, 1), [])
     assert listing(tmp_path) == ["out"]
@@ -164,15 +165,15 @@ def test_rows_are_there_as_soon_as_they_are_read(growing: Callable[[Path], Growi
 
 def test_a_table_goes_on_after_so_many_bytes(tmp_path: Path) -> None:
     frames = [Frame(picture(), "film", number, number / 25) for number in range(4)]
-    with growing_csv(tmp_path / "whole.csv") as table:
+    with csv_rows(tmp_path / "whole.csv") as table:
         for frame in frames:
             table.write(frame, [reading()])
-    with growing_csv(tmp_path / "out.csv") as table:
+    with csv_rows(tmp_path / "out.csv") as table:
         table.write(frames[0], [reading()])
         table.write(frames[1], [reading()])
         size = table.size
         table.write(frames[3], [reading("fear")])
-    with growing_csv(tmp_path / "out.csv", begin_at=size) as table:
+    with csv_rows(tmp_path / "out.csv", begin_at=size) as table:
         table.write(frames[2], [reading()])
         table.write(frames[3], [reading()])
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -181,7 +182,7 @@ def test_a_table_goes_on_after_so_many_bytes(tmp_path: Path) -> None:
 def test_csv_json_and_parquet_hold_the_same_rows(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     frames = [Frame(picture(), "film", number, number / 3) for number in range(9_000)]
-    outputs: list[Sink] = [growing_csv(tmp_path / "a.csv"), growing_json(tmp_path / "a.json")]
+    outputs: list[Sink] = [csv_rows(tmp_path / "a.csv"), json_rows(tmp_path / "a.json")]
     outputs.append(ParquetRows(tmp_path / "a.parquet"))
     for sink in outputs:
         with sink:
@@ -205,7 +206,7 @@ def test_a_full_disk_is_one_line_and_what_was_written_stays_readable(name: str, 
         import resource, signal, sys, numpy as np
         from pathlib import Path
         from mien.errors import OutputError
-        from mien.sinks.tables import growing_csv, growing_json
+        from mien.sinks.tables import csv_rows, json_rows
         from mien.sinks.video import Recording
         from mien.see.face import Face, Frame, Reading
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -213,7 +214,7 @@ def test_a_full_disk_is_one_line_and_what_was_written_stays_readable(name: str, 
         noise = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), np.uint8)
         face = Face(np.array((1, 2, 3, 4), np.float32), 1.0, np.zeros((5, 2), np.float32))
         found = [Reading(face, np.full(7, 1 / 7, np.float32), 1)]
-        sinks = {{".csv": growing_csv, ".json": growing_json, ".mp4": Recording}}
+        sinks = {{".csv": csv_rows, ".json": json_rows, ".mp4": Recording}}
         path = Path({str(tmp_path / name)!r})
         try:
             with sinks[path.suffix](path) as sink:

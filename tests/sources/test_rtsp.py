@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mien.see.face import Face, Frame, Reading
-from mien.sinks.tables import growing_csv
+from mien.sinks.tables import csv_rows
 from mien.sources.live import Live, stream
 from mien.sources.source import Sampling, Source
 from mien.sources.video import open_source
@@ -143,7 +143,7 @@ def test_what_is_written_down_of_a_camera_is_without_its_password(serving: Servi
         source = open_source(camera.url.replace("//", "//user:secret@"))
         (frame,) = take(source, 1)
     assert frame.name == camera.url
-    with growing_csv(tmp_path / "rows.csv") as table:
+    with csv_rows(tmp_path / "rows.csv") as table:
         table.write(frame, [NOBODY])
     assert camera.url in (tmp_path / "rows.csv").read_text()
     assert "secret" not in (tmp_path / "rows.csv").read_text()

@@ -75,7 +75,9 @@ class Outputs:
     def check(self, source: str) -> None:
         """Raise OutputError for an output that is there, or is the source or another output."""
         files = list(self.files().values())
-        check_distinct([] if is_url(source) and not source.startswith("file:") else [local_path(source)], files)
+        parts = [part_of(Path(os.path.realpath(path))) for path in files]
+        read = [] if is_url(source) and not source.startswith("file:") else [local_path(source)]
+        check_distinct(read, [*files, *parts])
         for path in files:
             if path == STANDARD_OUTPUT:
                 continue
