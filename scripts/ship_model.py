@@ -4,7 +4,7 @@
 
 Exports it, writes its SHA-256 into see/weights.py, measures it on the test images into docs/report or docs/report-m,
 and puts the tables into MODEL_CARD.md and README.md. PrivateTest is looked at here, so this is for when everything has
-been chosen. Weights are stored in 16 bits, which keeps the install below 430 MB. A model file may stand for a run.
+been chosen. Weights are stored in 16 bits, which keeps the install small. A model file may stand for a run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     model, out = ROOT / "src/mien/models" / PACKAGED[options.size], REPORTS[options.size]
     mien("export", *options.runs, "--out", model, "--half", "--data", options.data)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    change(ROOT / "src/mien/see/weights.py", rf'(_own\("{re.escape(model.name)}", ")\w+', rf"\g<1>{digest}")
+    change(ROOT / "src/mien/see/weights.py", rf'("{re.escape(model.name)}": ")\w+', rf"\g<1>{digest}")
     mien("evaluate", "--data", options.data, "--model", options.size, "--out", ROOT / out, "--robustness")
     report: dict[str, Any] = json.loads((ROOT / out / "report.json").read_text(encoding="utf-8"))
     card = rf"(<!-- report: {out}/table.md -->\n).*?(<!-- end of report -->)"

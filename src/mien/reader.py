@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 
 from mien.errors import MissingExtra, SourceError
-from mien.see.classify import Classifier, Head, Model
+from mien.see.classify import Classifier, Head, ModelName
 from mien.see.detect import THRESHOLDS, Detector
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
@@ -107,7 +107,7 @@ class Reader:
 
     def __init__(
         self,
-        model: Model | str | PathLike[str] = "s",
+        model: ModelName | str | PathLike[str] = "s",
         *,
         head: Head | None = None,
         device: Device = "cpu",

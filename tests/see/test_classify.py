@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import doctest
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mien.errors import ModelError
+from mien.see import classify
 from mien.see.classify import Classifier
 from mien.see.weights import find
+
+ROOT = Path(__file__).parents[2]
 
 FACES = np.random.default_rng(3).integers(0, 256, (5, 48, 48), np.uint8)
 
@@ -45,3 +50,16 @@ def test_an_unknown_size_is_a_file_that_is_missing() -> None:
 def test_a_face_and_its_mirror_image_get_one_answer_with_flip() -> None:
     both = Classifier("m", flip=True)
     assert np.allclose(both(FACES), both(FACES[..., ::-1]), atol=1e-6)
+
+
+def test_the_example_in_the_documentation_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    failed, tried = doctest.testmod(classify)
+    assert tried
+    assert not failed
+
+
+@pytest.mark.parametrize("options", [{"head": "best"}, {"device": "gpu"}])
+def test_an_option_that_is_no_choice_is_refused_with_the_choices(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"choose one of (official, ferplus, blend|cpu, cuda)"):
+        Classifier(**options)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+import warnings
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from mien.errors import ModelError
-from mien.see.weights import MODELS, find, open_session, read, read_arrays
+from mien.see.weights import FOLDER, MODELS, find, open_session, read
 
-PNET = MODELS["pnet.lz4"]
-GRAPH = find("pnet.onnx")
+ROOT = Path(__file__).parents[2]
+PNET = find("pnet.onnx")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -23,45 +25,35 @@ def test_every_model_file_is_there_and_is_the_one_that_was_meant(name: str) -> N
     assert read(name) == find(name).read_bytes()
 
 
-def test_every_model_file_says_its_licence() -> None:
-    assert all(file.licence for file in MODELS.values())
+def test_the_package_has_no_other_model_files_and_its_notice_names_each() -> None:
+    assert {path.name for path in FOLDER.glob("*.onnx")} == set(MODELS)
+    notice = (FOLDER / "NOTICE.md").read_text(encoding="utf-8")
+    assert [name for name in MODELS if name not in notice] == []
 
 
-def test_the_weights_are_read_without_running_the_mtcnn_package() -> None:
-    program = (
-        "import sys; from mien.see.weights import read_arrays; read_arrays('pnet.lz4'); print('mtcnn' in sys.modules)"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
+def test_a_file_with_another_sha256_is_refused(tmp_path: Path) -> None:
+    content = bytearray(PNET.read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "pnet.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"pnet\.onnx is damaged or was changed: pip install"):
+        read("pnet.onnx", tmp_path)
 
 
-def test_the_weights_are_float32_arrays_in_the_layouts_of_keras() -> None:
-    arrays = read_arrays("pnet.lz4")
-    assert {array.dtype.name for array in arrays} == {"float32"}
-    assert arrays[0].shape == (3, 3, 3, 10)
+def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"pnet\.onnx is missing: pip install"):
+        read("pnet.onnx", tmp_path)
 
 
-def test_a_file_with_another_sha256_is_refused_before_it_is_unpickled() -> None:
-    with pytest.raises(ModelError, match="not the model file that Mien was made for: pip install"):
-        read_arrays("pnet.lz4", {"pnet.lz4": replace(PNET, sha256="0" * 64)})
-
-
-@pytest.mark.parametrize("changes", [{"package": "no_such_package"}, {"path": "assets/nothing.lz4"}])
-def test_a_missing_package_or_file_is_named_with_what_to_do(changes: dict[str, str]) -> None:
-    with pytest.raises(ModelError, match=r"pnet\.lz4 of the package .* is missing: pip install"):
-        find("pnet.lz4", {"pnet.lz4": replace(PNET, **changes)})
-
-
-def test_a_graph_that_carries_no_weights_opens_with_the_weights_given() -> None:
-    session = open_session(GRAPH, weights=read_arrays("pnet.lz4"))
-    [verdicts] = session.run(None, {"image": np.zeros((2, 12, 14, 3), np.uint8)})
-    assert verdicts.shape == (2, 5, 1, 2)
-
-
-@pytest.mark.parametrize("weights", [(), [np.zeros((3, 3), np.float32)]], ids=["none", "others"])
-def test_a_graph_without_its_own_weights_does_not_open(weights: list[np.ndarray]) -> None:
-    with pytest.raises(ModelError, match="cannot be used"):
-        open_session(GRAPH, weights=weights)
+def test_faces_are_found_where_nothing_that_unpickles_weights_can_be_imported() -> None:
+    program = """
+import sys
+for name in ("mtcnn", "joblib", "lz4"):
+    sys.modules[name] = None  # importing it raises ImportError
+import mien
+print(len(mien.read("assets/astronaut.jpg")))
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout == "1\n"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +62,7 @@ def test_a_graph_without_its_own_weights_does_not_open(weights: list[np.ndarray]
         (None, r"there is no model at .*mine\.onnx: give s, m or the path of an ONNX file"),
         (b"", r"mine\.onnx cannot be used"),
         (b"not a model at all", r"mine\.onnx cannot be used"),
-        (GRAPH.read_bytes()[:4000], r"mine\.onnx cannot be used"),
+        (PNET.read_bytes()[:4000], r"mine\.onnx cannot be used"),
     ],
     ids=["missing", "empty", "text", "truncated"],
 )
@@ -93,20 +85,60 @@ def test_a_name_that_no_file_can_have_is_no_model(name: str) -> None:
         open_session(Path(name))
 
 
-def test_a_device_that_is_not_there_is_an_error_with_what_to_do() -> None:
+@pytest.mark.parametrize("options", [{"device": "gpu"}, {"threads": 0}])
+def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"choose one of cpu, cuda|threads is 0: it is 1 or more"):
+        open_session(PNET, **options)
+
+
+def without_cuda() -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
-        pytest.skip("this machine has the device")
-    with pytest.raises(ModelError, match="has no cuda: pip install onnxruntime-gpu, or use cpu"):
-        open_session(GRAPH, device="cuda")
+        pytest.skip("this build of ONNX Runtime knows CUDA")
 
 
-def test_the_graphs_are_what_their_script_writes() -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'mien[train]'")
-    from importlib.util import module_from_spec, spec_from_file_location
+def test_a_device_that_onnx_runtime_was_not_built_for_is_an_error_with_what_to_do() -> None:
+    without_cuda()
+    with pytest.raises(ModelError, match="has no cuda: pip uninstall onnxruntime, then pip install onnxruntime-gpu"):
+        open_session(PNET, device="cuda")
 
-    script = spec_from_file_location("graphs", Path(__file__).parents[2] / "scripts" / "build_mtcnn_graphs.py")
-    assert script and script.loader
-    graphs = module_from_spec(script)
-    script.loader.exec_module(graphs)
-    for build in (graphs.pnet, graphs.rnet, graphs.onet):
-        assert build().SerializeToString(deterministic=True) == read(f"{build.__name__}.onnx")
+
+def test_a_device_on_which_onnx_runtime_falls_back_to_the_cpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_cuda()  # a build that lists CUDA opens a session on the CPU where CUDA does not work, as this one does
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    with warnings.catch_warnings(), pytest.raises(ModelError, match="cannot use cuda here: install the driver"):
+        warnings.simplefilter("ignore")
+        open_session(PNET, device="cuda")
+
+
+@pytest.fixture(scope="module")
+def graphs() -> Any:
+    """The script that writes MTCNN's graphs, as a module."""
+    missing = [package for package in ("mtcnn", "onnx") if not find_spec(package)]  # mtcnn imports TensorFlow
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}. pip install 'mien[dev]'")
+    spec = spec_from_file_location("graphs", ROOT / "scripts" / "build_mtcnn_graphs.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("net", ["pnet", "rnet", "onet"])
+def test_the_graphs_are_what_their_script_writes(graphs: Any, net: str) -> None:
+    assert getattr(graphs, net)().SerializeToString(deterministic=True) == read(f"{net}.onnx")
+
+
+@pytest.mark.parametrize(("net", "size"), [("pnet", (60, 90)), ("rnet", (24, 24)), ("onet", (48, 48))])
+def test_the_form_for_browsers_gives_the_same(graphs: Any, net: str, size: tuple[int, int]) -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (3, *size, 3), np.uint8)
+    web = getattr(graphs, net)(web=True)
+    assert "BatchNormalization" not in {node.op_type for node in web.graph.node}
+    ours, theirs = (
+        open_session(model).run(None, {"image": patches})[0] for model in (find(f"{net}.onnx"), web.SerializeToString())
+    )
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_the_script_verifies_weights_before_it_unpickles_them(graphs: Any) -> None:
+    with pytest.raises(ValueError, match=r"pnet\.lz4 is not the file of mtcnn 1\.0\.0"):
+        graphs.read_weights("pnet.lz4", {"pnet.lz4": "0" * 64})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -16,37 +15,52 @@ from mien.see.face import Face, Frame, Reading
 from mien.see.picture import Floats, Image
 from mien.see.weights import Device, find, open_session, read
 
-PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
-Model = Literal["s", "m"]
+ModelName = Literal["s", "m"]
 Head = Literal["official", "ferplus", "blend"]
+
+PACKAGED: dict[str, str] = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # a user's file of such a name is ./s, ./m
 HEADS: tuple[Head, ...] = get_args(Head)
 BATCH = 64  # faces a run: larger ones leave the cache and gain nothing
 
 
-def model_path(model: str | PathLike[str] | None) -> Path:
-    """Where a model lies: "s", which None stands for, or "m" in the package; all else is a path."""
-    packaged = _packaged(model)
-    return find(packaged) if packaged else Path(fspath(model or ""))
+def model_path(model: ModelName | str | Path | None) -> Path:
+    """Return the file of a model: "s" (or None) and "m" are in the package; everything else is a path."""
+    name = _packaged(model)
+    return find(name) if name else Path(model or "")
 
 
-def _packaged(model: str | PathLike[str] | None) -> str | None:
-    """The file of the package that a name stands for; a path object is always a path."""
-    return PACKAGED.get("s" if model is None else model) if model is None or isinstance(model, str) else None
+def _packaged(model: str | Path | None) -> str | None:
+    return None if isinstance(model, Path) else PACKAGED.get("s" if model is None else model)
 
 
 class Classifier:
-    """The emotion network: faces in, seven probabilities each out.
+    """The emotion network: crops of faces in, the probabilities of seven emotions out.
 
-    `model` is "s", the small network in the package and the default, "m", the one that is larger and more often right
-    (MODEL_CARD.md), or an ONNX file that `mien export` wrote. `head` says whose labels the
-    scores speak for: "official" (FER2013's own), "ferplus" (the ten voters of FER+) or "blend" (the mean of both); by
-    default what the file itself recommends. `flip` averages each face with its mirror image, at twice the time.
-    Raises ModelError for a file that is missing, broken, or not such a network, and when it gives no numbers.
+    >>> import numpy as np
+    >>> import PIL.Image
+    >>> from mien import EMOTIONS, Classifier, Detector
+    >>> from mien.see.crop import crop
+    >>> image = np.asarray(PIL.Image.open("assets/astronaut.jpg"))
+    >>> crops = np.stack([crop(image, face) for face in Detector()(image)])
+    >>> scores = Classifier("m")(crops)
+    >>> crops.shape, scores.shape
+    ((1, 48, 48), (1, 7))
+    >>> EMOTIONS[scores[0].argmax()]
+    'happy'
+
+    `model` is "s", the small network in the package and the default, "m", the larger one that is right more often
+    (MODEL_CARD.md), or the path of an ONNX file that `mien export` wrote. `head` chooses whose labels the network
+    predicts: "official" (FER2013's own), "ferplus" (the ten voters of FER+) or "blend" (the mean of both); without it
+    the file's own choice. `flip` averages each face with its mirror image, which takes twice the time. `threads` work
+    on one batch.
+
+    Raises ValueError for an unknown head or device, and ModelError for a file that is missing, broken or not such a
+    network, that lacks the head, or that gives NaN or infinite scores.
     """
 
     def __init__(
         self,
-        model: Model | str | PathLike[str] | None = None,
+        model: ModelName | str | Path | None = None,
         *,
         head: Head | None = None,
         flip: bool = False,
@@ -55,23 +69,23 @@ class Classifier:
     ) -> None:
         if head is not None and head not in HEADS:
             raise ValueError(f"head is {head!r}: choose one of {', '.join(HEADS)}")
+        name = _packaged(model)
         self.path = model_path(model)
-        packaged = _packaged(model)
-        content = read(packaged) if packaged else self.path
-        self._session = open_session(content, threads=threads, device=device)
+        self._session = open_session(read(name) if name else self.path, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
-        self.head = head or self.metadata.get("head", "official")
-        if self.head not in self.heads:
-            raise ModelError(f"{self.path} has no head {self.head!r}: choose one of {', '.join(self.heads)}")
+        wanted = head or self.metadata.get("head", "official")
+        if wanted not in self.heads:
+            raise ModelError(f"{self.path} has no head {wanted!r}: choose one of {', '.join(self.heads)}")
+        self.head = cast("Head", wanted)
         self.flip = flip
 
     def __call__(self, faces: Image) -> Floats:
-        """(n, 48, 48) gray bytes → (n, 7) float32 in `EMOTIONS` order; each row sums to 1."""
+        """Classify crops, uint8 (n, 48, 48): float32 (n, 7) in `EMOTIONS` order, each row with the sum 1."""
         return self.by_head(faces)[self.head]
 
     def by_head(self, faces: Image) -> dict[str, Floats]:
-        """The scores of every head that the file has, and of their blend, each as `__call__` gives them."""
+        """Classify crops by every head of the file and by their blend, each as `__call__` does."""
         faces = np.asarray(faces)
         if faces.dtype != np.uint8 or faces.ndim != 3 or faces.shape[1:] != (SIDE, SIDE):
             raise ValueError(f"faces must be uint8 of shape (n, 48, 48), not {faces.dtype} of shape {faces.shape}")
@@ -83,7 +97,7 @@ class Classifier:
         return dict(zip(self.heads, scores, strict=True))
 
     def read_frames(self, frames: Sequence[Frame], faces: Sequence[Sequence[Face]]) -> list[list[Reading]]:
-        """What the faces found in each of several frames show, in one batch."""
+        """Crop and classify the faces found in several frames, in one batch: for each frame its readings."""
         crops = [crop(frame.picture, face) for frame, found in zip(frames, faces, strict=True) for face in found]
         scores = iter(self(np.stack(crops)) if crops else ())
         return [[Reading(face, next(scores)) for face in found] for found in faces]
@@ -96,11 +110,13 @@ class Classifier:
             batch = np.ascontiguousarray(faces[start : start + BATCH, None])
             scores[:, start : start + BATCH] = self._session.run(names, {"faces": batch})
         if not np.isfinite(scores).all():
-            raise ModelError(f"{self.path} gives scores that are no numbers: its training failed, use another model")
+            raise ModelError(
+                f"{self.path} gives scores that are NaN or infinite: its training failed, use another model"
+            )
         return scores
 
-    def _checked(self) -> tuple[str, ...]:
-        """The heads of the file, once its input, outputs and label names are those of an emotion network."""
+    def _checked(self) -> tuple[Head, ...]:
+        """The heads of the file, whose input, outputs and labels must be those of an emotion network."""
         labels = self.metadata.get("emotions", "")
         if labels != ",".join(EMOTIONS):
             raise ModelError(
@@ -108,8 +124,8 @@ class Classifier:
             )
         inputs = [(node.name, node.type, list(node.shape[1:])) for node in self._session.get_inputs()]
         outputs = {node.name: list(node.shape[1:]) for node in self._session.get_outputs() if node.name in HEADS}
-        any_number = not any(isinstance(node.shape[0], int) for node in self._session.get_inputs() if node.shape)
-        right = inputs == [("faces", "tensor(uint8)", [1, SIDE, SIDE])] and "official" in outputs and any_number
+        any_batch = not any(isinstance(node.shape[0], int) for node in self._session.get_inputs() if node.shape)
+        right = inputs == [("faces", "tensor(uint8)", [1, SIDE, SIDE])] and "official" in outputs and any_batch
         if not right or any(shape != [len(EMOTIONS)] for shape in outputs.values()):
             raise ModelError(f"{self.path} has inputs or outputs of other shapes: write it anew with `mien export`")
         return HEADS if "ferplus" in outputs else HEADS[:1]

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from mien.see.face import Face
 from mien.see.picture import Floats, Image, Picture, halved, picture_of
-from mien.see.weights import Device, open_session, read, read_arrays
+from mien.see.weights import Device, open_session, read
 
-CELL, STRIDE = 12, 2  # pixels: the proposal network judges 12-pixel cells, one at every second pixel
-FACTOR = 0.709  # from one level of the pyramid to the next; the square root of 1/2, as in the paper
+CELL, STRIDE = 12, 2  # pixels: the proposal network scores cells of 12 x 12, one at every second pixel
+FACTOR = 0.709  # scale from one level of the pyramid to the next: the square root of 1/2, as in the paper
 
 # What one core works on at a time, so small that the layers' outputs stay in its cache:
 TILE = 128  # pixels of a side of a level of the pyramid
 BATCH = 8  # patches
-ROWS = 64  # candidates, compared with all surer ones
+ROWS = 64  # candidates, compared with all others in one step
 
 THRESHOLDS = (0.6, 0.7, 0.8)  # scores from which on a candidate passes each of the three networks
 
@@ -34,7 +34,10 @@ LARGEST_SIDE = 30_000  # OpenCV samples pictures of less than 2¹⁵ pixels a si
 
 
 class Candidates(NamedTuple):
-    """What may be faces: `scores` (n,) in [0, 1], `boxes` (n, 4), `landmarks` (n, 5, 2), all float32."""
+    """Boxes that may be faces: `scores` (n,) in [0, 1], `boxes` (n, 4), `landmarks` (n, 5, 2), all float32.
+
+    Boxes and landmarks are in pixels of the picture. Only the output network gives landmarks.
+    """
 
     scores: Floats
     boxes: Floats
@@ -45,21 +48,36 @@ class Candidates(NamedTuple):
         return Candidates(self.scores[which], self.boxes[which], self.landmarks[which])
 
 
-class Judge(NamedTuple):
-    """A network that judges patches of `side` x `side` pixels by so many `values` each."""
+class Stage:
+    """One of the two later networks: it scores and corrects the boxes that the network before it proposes."""
 
-    session: ort.InferenceSession
-    side: int
-    values: int
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self.session = session
+        self.side: int = session.get_inputs()[0].shape[1]  # pixels of a patch
+        self.outputs: int = session.get_outputs()[0].shape[1]  # a logit, four offsets, perhaps ten for the landmarks
+
+    def __call__(self, picture: Picture, boxes: Floats) -> Candidates:
+        """Score square boxes (n, 4) and correct them."""
+        patches = _patches(picture, boxes, self.side)
+        outputs = np.empty((len(boxes), self.outputs), np.float32)
+        for start in range(0, len(boxes), BATCH):
+            outputs[start : start + BATCH] = self.session.run(None, {"image": patches[start : start + BATCH]})[0]
+        corners = boxes.reshape(-1, 2, 2)
+        sizes = corners[:, 1:] - corners[:, :1] + 1  # the last pixel belongs to the box
+        better = boxes + (outputs[:, 1:5].reshape(-1, 2, 2) * sizes).reshape(-1, 4)
+        points = outputs[:, 5:].reshape(len(boxes), 2, (self.outputs - 5) // 2).transpose(0, 2, 1)  # all x, then all y
+        return Candidates(_sigmoid(outputs[:, 0]), better, points * sizes + corners[:, :1] - 1)
 
 
 class Detector:
-    """Finds faces.
+    """Finds the faces in a picture.
 
-    `min_face` is the side of the smallest face looked for, in pixels; halving it costs four times the time. A picture
-    whose longer side exceeds `longest_side` is searched as if it were shrunk to that, and `min_face` counts in the
-    pixels of the shrunk one. `thresholds` are the scores, in (0, 1), that a candidate must exceed at each of the three
-    networks. Raises ValueError where an option makes no sense, ModelError where a model file cannot be used.
+    `min_face` is the side of the smallest face to look for, in pixels; half of it takes four times as long. A picture
+    whose longer side exceeds `longest_side` pixels is shrunk to that before the search, and `min_face` then counts
+    pixels of the shrunk picture. `thresholds` are the scores, between 0 and 1, that a candidate must exceed at the
+    proposal, refinement and output network. `threads` work on one network at a time.
+
+    Raises ValueError where an option makes no sense, and ModelError where a model file or the device cannot be used.
     """
 
     def __init__(
@@ -73,22 +91,19 @@ class Detector:
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")
         self.thresholds = thresholds
-        self._resize(min_face, longest_side)
+        self._look_for(min_face, longest_side)
         self._pnet, rnet, onet = (
-            open_session(read(f"{net}.onnx"), weights=read_arrays(f"{net}.lz4"), threads=threads, device=device)
-            for net in ("pnet", "rnet", "onet")
+            open_session(read(f"{net}.onnx"), threads=threads, device=device) for net in ("pnet", "rnet", "onet")
         )
-        self._rnet, self._onet = (
-            Judge(net, net.get_inputs()[0].shape[1], net.get_outputs()[0].shape[1]) for net in (rnet, onet)
-        )
+        self._rnet, self._onet = Stage(rnet), Stage(onet)
 
     def resized(self, min_face: float, longest_side: int) -> Detector:
         """A detector with the same networks that looks for other sizes. Raises ValueError."""
         other = copy.copy(self)
-        other._resize(min_face, longest_side)
+        other._look_for(min_face, longest_side)
         return other
 
-    def _resize(self, min_face: float, longest_side: int) -> None:
+    def _look_for(self, min_face: float, longest_side: int) -> None:
         if not CELL <= min_face < math.inf:
             raise ValueError(f"min_face is {min_face}: MTCNN finds no faces under {CELL} pixels")
         if not CELL <= longest_side <= LARGEST_SIDE:
@@ -96,62 +111,90 @@ class Detector:
         self.min_face, self.longest_side = min_face, longest_side
 
     def __call__(self, rgb: Image) -> list[Face]:
-        """The faces in a picture, RGB bytes (height, width, 3), the surest first."""
-        image, scale = self._searched(rgb)
+        """Find the faces in a picture, RGB bytes (height, width, 3), the highest confidence first."""
+        image, scale = self._shrunk(rgb)
         picture, boxes = picture_of(image), _squares(self._propose(image))
-        refined = _judge(self._rnet, picture, boxes)
-        refined = _distinct(refined.pick(refined.scores > self.thresholds[1]), 0.7)
-        found = _judge(self._onet, picture, _squares(refined.boxes))
-        found = _distinct(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
+        refined = self._rnet(picture, boxes)
+        refined = nms(refined.pick(refined.scores > self.thresholds[1]), 0.7)
+        found = self._onet(picture, _squares(refined.boxes))
+        found = nms(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
         return list(_faces(found, scale))
 
     def refine(self, rgb: Image | Picture, boxes: Floats) -> list[Face | None]:
-        """The face at each of the boxes (n, 4), given in pixels of the picture, or None where there is none.
+        """Return the face at each of the boxes (n, 4), in pixels of the picture, or None where there is none.
 
-        The output network alone does that in half a millisecond a box: enough to follow faces from frame to frame. A
-        box that lies a tenth of its side beside the face takes two frames to fit.
+        This runs the output network alone and takes half a millisecond a box, which makes it cheap to follow faces
+        from frame to frame. A box that lies a tenth of its side beside the face takes two frames to fit.
         """
         if isinstance(rgb, np.ndarray):
             _check(rgb)
-        found = _judge(self._onet, picture_of(rgb), _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
+        found = self._onet(picture_of(rgb), _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
         sure = found.scores > self.thresholds[2]
         return [face if yes else None for face, yes in zip(_faces(found, 1.0), sure, strict=True)]
 
-    def _searched(self, rgb: Image) -> tuple[Image, float]:
-        """The picture as it is searched, and its pixels for each of the original's."""
+    def _shrunk(self, rgb: Image) -> tuple[Image, float]:
+        """The picture with no side over `longest_side`, and its scale."""
         _check(rgb)
         height, width = rgb.shape[:2]
         scale = self.longest_side / max(1, height, width)
-        return (_shrink(rgb, int(height * scale), int(width * scale)), scale) if scale < 1 else (rgb, 1.0)
+        return (_resize(rgb, int(height * scale), int(width * scale)), scale) if scale < 1 else (rgb, 1.0)
 
     def _propose(self, image: Image) -> Floats:
-        """Boxes (n, 4) that the proposal network takes for faces at some level of the pyramid, no two alike."""
-        levels = [_distinct(self._propose_at(level, scale), 0.5) for level, scale in _pyramid(image, self.min_face)]
+        """Boxes (n, 4) that the proposal network takes for faces at some level of the pyramid."""
+        levels = [nms(self._propose_at(level, scale), 0.5) for level, scale in _pyramid(image, self.min_face)]
         if not levels:
             return np.empty((0, 4), np.float32)
-        return _distinct(Candidates(*map(np.concatenate, zip(*levels, strict=True))), 0.7).boxes
+        return nms(Candidates(*map(np.concatenate, zip(*levels, strict=True))), 0.7).boxes
 
     def _propose_at(self, level: Image, scale: float) -> Candidates:
-        """The cells of a level that may be faces, as boxes of the picture."""
-        verdicts, threshold = self._survey(level), self.thresholds[0]
-        rows, columns = np.nonzero(verdicts[0] > np.log(threshold / (1 - threshold)))
-        logits, offsets = verdicts[0, rows, columns], verdicts[1:, rows, columns].T
+        """The cells of one level that may be faces, as boxes of the picture."""
+        outputs, threshold = self.score_cells(level), self.thresholds[0]
+        rows, columns = np.nonzero(outputs[0] > np.log(threshold / (1 - threshold)))
+        logits, offsets = outputs[0, rows, columns], outputs[1:, rows, columns].T
         corners = np.stack([columns, rows], 1) * STRIDE
-        # The network learned to count pixels from 1 and the last one in: its cells are 1 to 12.
+        # The network was trained on boxes that count pixels from 1 and include the last one: its cells are 1 to 12.
         boxes = (np.hstack([corners + 1, corners + CELL]) + offsets * (CELL - 1)) / scale
-        return Candidates(_logistic(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
+        return Candidates(_sigmoid(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
 
-    def _survey(self, level: Image) -> Floats:
-        """The proposal network's verdicts on all cells of a level, (5, rows, columns), taken tile by tile."""
+    def score_cells(self, level: Image) -> Floats:
+        """Run the proposal network on a level of the pyramid, tile by tile.
+
+        Returns (5, rows, columns): for every cell the logit of its being a face, then the four offsets of the box.
+        """
         rows, columns = ((side - CELL + 1) // STRIDE + 1 for side in level.shape[:2])
-        verdicts = np.empty((5, rows, columns), np.float32)
-        step = (TILE - CELL) // STRIDE + 1  # the cells of a tile, which overlap by what the next cell shares
+        outputs = np.empty((5, rows, columns), np.float32)
+        step = (TILE - CELL) // STRIDE + 1  # cells a tile; neighbouring tiles share the pixels that their cells share
         for row in range(0, rows, step):
             for column in range(0, columns, step):
                 y, x = row * STRIDE, column * STRIDE
                 tile = level[None, y : y + TILE, x : x + TILE]
-                verdicts[:, row : row + step, column : column + step] = self._pnet.run(None, {"image": tile})[0][0]
-        return verdicts
+                outputs[:, row : row + step, column : column + step] = self._pnet.run(None, {"image": tile})[0][0]
+        return outputs
+
+
+def nms(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:
+    """Non-maximum suppression: drop what overlaps a candidate of a higher score by more than `limit`.
+
+    The overlap is intersection over union or, `of_smaller`, intersection over the smaller of the two areas. A dropped
+    candidate still drops others, as in the `mtcnn` package. The rest is returned with the highest score first.
+    """
+    candidates = candidates.pick(np.argsort(-candidates.scores, kind="stable"))
+    order = np.argsort(candidates.boxes[:, 1])  # from top to bottom, so that what may overlap is close together
+    x1, y1, x2, y2 = np.ascontiguousarray(candidates.boxes[order].T)
+    # shared / (a + b - shared) > limit is shared > limit / (1 + limit) * (a + b): one matrix less.
+    bounds = (x2 - x1) * (y2 - y1) * (limit if of_smaller else limit / (1 + limit))
+    bound = np.minimum if of_smaller else np.add
+    tallest = (y2 - y1).max(initial=0)
+    keep = np.ones(len(order), bool)
+    for start in range(0, len(order), ROWS):
+        these = slice(start, start + ROWS)
+        near = slice(*np.searchsorted(y1, (y1[start] - tallest, y2[these].max())))
+        widths = np.minimum(x2[these, None], x2[near]) - np.maximum(x1[these, None], x1[near])
+        heights = np.minimum(y2[these, None], y2[near]) - np.maximum(y1[these, None], y1[near])
+        shared = np.maximum(widths, 0) * np.maximum(heights, 0)
+        higher = order[near] < order[these, None]
+        keep[order[these]] = ~(higher & (shared > bound(bounds[these, None], bounds[near]))).any(1)
+    return candidates.pick(keep)
 
 
 def _check(rgb: Image) -> None:
@@ -161,39 +204,26 @@ def _check(rgb: Image) -> None:
 
 
 def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
-    """The picture at scales at which some face of at least `min_face` pixels fills a cell, with the scale."""
+    """Every level of the image pyramid with its scale; the first is the one where `min_face` pixels fill a cell."""
     height, width = image.shape[:2]
     scale = CELL / min_face
     while min(height, width) * scale >= CELL:
-        # Halving whole pixels is fast and exact but for rounding; the small levels need no more than that.
+        # Halving is several times as fast as other ratios, and exact but for rounding.
         while image.shape[0] >= 3 * scale * height and not any(side % 2 for side in image.shape[:2]):
             image = halved(image)
-        yield _shrink(image, int(height * scale), int(width * scale)), scale
+        yield _resize(image, int(height * scale), int(width * scale)), scale
         scale *= FACTOR
 
 
-def _shrink(image: Image, height: int, width: int) -> Image:
+def _resize(image: Image, height: int, width: int) -> Image:
     """The picture at another size, anti-aliased."""
     return cv2.resize(image, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _squares(boxes: Floats) -> Floats:
-    """The boxes with their shorter side made as long as the longer, about the same centre."""
+    """The boxes as squares of their longer side, about the same centre."""
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True, initial=0)
     return np.hstack([centres - sides / 2, centres + sides / 2])
-
-
-def _judge(net: Judge, picture: Picture, boxes: Floats) -> Candidates:
-    """What a network makes of square boxes: scores, better boxes and, from the output network, landmarks."""
-    patches = _patches(picture, boxes, net.side)
-    verdicts = np.empty((len(boxes), net.values), np.float32)
-    for start in range(0, len(boxes), BATCH):
-        verdicts[start : start + BATCH] = net.session.run(None, {"image": patches[start : start + BATCH]})[0]
-    corners = boxes.reshape(-1, 2, 2)
-    sizes = corners[:, 1:] - corners[:, :1] + 1  # the last pixel belongs to the box
-    better = boxes + (verdicts[:, 1:5].reshape(-1, 2, 2) * sizes).reshape(-1, 4)
-    points = verdicts[:, 5:].reshape(len(boxes), 2, (net.values - 5) // 2).transpose(0, 2, 1)  # five x, then five y
-    return Candidates(_logistic(verdicts[:, 0]), better, points * sizes + corners[:, :1] - 1)
 
 
 def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
@@ -211,32 +241,7 @@ def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
     return sampled.reshape(-1, side, side, 3)
 
 
-def _distinct(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:
-    """Those that overlap no surer one by more than `limit`, the surest first.
-
-    The overlap is intersection over union or, `of_smaller`, over the smaller of the two areas. One that is dropped
-    still drops others, as in the `mtcnn` package.
-    """
-    candidates = candidates.pick(np.argsort(-candidates.scores, kind="stable"))
-    order = np.argsort(candidates.boxes[:, 1])  # from top to bottom, so that what may overlap stands close together
-    x1, y1, x2, y2 = np.ascontiguousarray(candidates.boxes[order].T)
-    # shared / (a + b - shared) > limit is shared > limit / (1 + limit) * (a + b): one matrix less.
-    bounds = (x2 - x1) * (y2 - y1) * (limit if of_smaller else limit / (1 + limit))
-    bound = np.minimum if of_smaller else np.add
-    tallest = (y2 - y1).max(initial=0)
-    keep = np.ones(len(order), bool)
-    for start in range(0, len(order), ROWS):
-        these = slice(start, start + ROWS)
-        near = slice(*np.searchsorted(y1, (y1[start] - tallest, y2[these].max())))
-        widths = np.minimum(x2[these, None], x2[near]) - np.maximum(x1[these, None], x1[near])
-        heights = np.minimum(y2[these, None], y2[near]) - np.maximum(y1[these, None], y1[near])
-        shared = np.maximum(widths, 0) * np.maximum(heights, 0)
-        surer = order[near] < order[these, None]
-        keep[order[these]] = ~(surer & (shared > bound(bounds[these, None], bounds[near]))).any(1)
-    return candidates.pick(keep)
-
-
-def _logistic(logits: Floats) -> Floats:
+def _sigmoid(logits: Floats) -> Floats:
     return np.float32(0.5) * (1 + np.tanh(logits / 2))  # exp would overflow where the network is very sure
 
 

@@ -259,9 +259,10 @@ def _opencv_quiet() -> Iterator[None]:
     """Keep OpenCV from telling the terminal why a camera does not open."""
     import cv2
 
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 has moved these functions
+    level = log.getLogLevel()
+    log.setLogLevel(0)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        log.setLogLevel(level)
