@@ -97,7 +97,7 @@ def read(pictures: Any, **options: Any) -> Any:
     """
     from mien.reader import Reader
 
-    of_read = {name: options.pop(name) for name in ("workers", "on_error") if name in options}
+    of_read = {name: options.pop(name) for name in ("faces", "workers", "on_error") if name in options}
     return Reader(**options).read(pictures, **of_read)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import MissingExtra, SourceError
 from mien.see.classify import Classifier, Head, ModelName
-from mien.see.detect import THRESHOLDS, Detector
+from mien.see.detect import LONGEST_SIDE, MIN_CONFIDENCE, Detector
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
 from mien.see.weights import Device
@@ -96,6 +96,8 @@ class Reader:
     voters of FER+) or "blend" (the mean of both); by default what the file recommends. `device` is "cpu" or "cuda",
     `threads` the CPU threads of one run of a network. `min_face` is the side in pixels of the smallest face that is
     looked for, by default 20 in pictures and 40 in streams; a face is found from the confidence `min_confidence` on.
+    A picture whose longer side exceeds `longest_side` pixels is shrunk to that before the search, so that the smallest
+    face that is found in it is larger by as much.
 
     A reader may be used by several threads at once. Pickled, it opens its networks anew where it arrives. Raises
     ModelError where a model or the device cannot be used, ValueError for options that make no sense.
@@ -113,15 +115,22 @@ class Reader:
         device: Device = "cpu",
         threads: int = 1,
         min_face: float | None = None,
-        min_confidence: float | None = None,
+        min_confidence: float = MIN_CONFIDENCE,
+        longest_side: int = LONGEST_SIDE,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads is {threads!r}: give 1 or more")
         self.model, self.head, self.device, self.threads = model, head, device, threads
-        self.min_face, self.min_confidence = min_face, min_confidence
-        self._classifier = Classifier(model, head=head, device=device, threads=threads)
-        thresholds = THRESHOLDS if min_confidence is None else (*THRESHOLDS[:2], min_confidence)
-        self._detector = Detector(min_face or PICTURE_MIN_FACE, thresholds, threads=threads, device=device)
+        self.min_face, self.min_confidence, self.longest_side = min_face, min_confidence, longest_side
+        named = model if isinstance(model, str) else Path(model)
+        self._classifier = Classifier(named, head=head, device=device, threads=threads)
+        self._detector = Detector(
+            PICTURE_MIN_FACE if min_face is None else min_face,
+            longest_side=longest_side,
+            min_confidence=min_confidence,
+            threads=threads,
+            device=device,
+        )
 
     def __reduce__(self) -> tuple[Callable[..., Reader], tuple[()], None]:
         return partial(Reader, self.model, **self._options()), (), None
@@ -131,12 +140,13 @@ class Reader:
         return f"Reader({self.model!r}{options})"
 
     @overload
-    def read(self, pictures: AnyPicture) -> Result: ...  # type: ignore[overload-overlap]
+    def read(self, pictures: AnyPicture, *, faces: bool = ...) -> Result: ...  # type: ignore[overload-overlap]
     @overload
     def read(
         self,
         pictures: Iterable[AnyPicture],
         *,
+        faces: bool = ...,
         workers: int | None = ...,
         on_error: Callable[[SourceError], object] | None = ...,
     ) -> Iterator[Result]: ...
@@ -144,17 +154,20 @@ class Reader:
         self,
         pictures: AnyPicture | Iterable[AnyPicture],
         *,
+        faces: bool = False,
         workers: int | None = None,
         on_error: Callable[[SourceError], object] | None = None,
     ) -> Result | Iterator[Result]:
         """Read one picture, or several one after the other.
 
         A picture is a path, an array (RGB bytes (height, width, 3), or gray (height, width)), a PIL image, the bytes of
-        a file, or an open file. A list, or any other iterable, of these gives an iterator of results, in order, that
+        a file, or an open file. With `faces` it is one face already, as FER2013's pictures are: nothing is searched for
+        in it, and all of it is classified, whatever its size. A list, or any other
+        iterable, of these gives an iterator of results, in order, that
         `workers` threads make, by default one for each core. A picture that cannot be read raises SourceError, in an
         iterable at its turn; with `on_error` it is handed over, and the next one follows.
         """
-        pipeline = picture_pipeline(self._detector, self._classifier)
+        pipeline = picture_pipeline(self._detector, self._classifier, faces=faces)
         if not _is_several(pictures):
             return _read_one(pipeline, pictures)  # type: ignore[arg-type]
         if workers is not None and workers < 1:
@@ -184,11 +197,11 @@ class Reader:
 
     def pipeline(self, *, live: bool, memory: float = 4.0, smooth: float | None = None) -> Pipeline:
         """Return the steps for one stream: people are told apart from frame to frame, so each stream needs its own."""
-        detector = self._detector.resized(self.min_face or STREAM_MIN_FACE, STREAM_SIDE)
+        detector = self._detector.resized(STREAM_MIN_FACE if self.min_face is None else self.min_face, STREAM_SIDE)
         return stream_pipeline(detector, self._classifier, live=live, memory=memory, smooth=smooth)
 
     def _options(self) -> dict[str, Any]:
-        names = ("head", "device", "threads", "min_face", "min_confidence")
+        names = ("head", "device", "threads", "min_face", "min_confidence", "longest_side")
         return {name: getattr(self, name) for name in names}
 
 

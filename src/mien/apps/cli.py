@@ -67,8 +67,16 @@ Head = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, or cuda with onnxruntime-gpu.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one run of a network.")]
 Confidence = Annotated[
-    float | None,
-    typer.Option(min=0.01, max=0.999, callback=finite, help="Confidence from which on a face is one."),
+    float, typer.Option(min=0.01, max=0.999, callback=finite, help="Confidence from which on a face is one.")
+]
+LongestSide = Annotated[
+    int,
+    typer.Option(
+        min=12,
+        max=30_000,
+        metavar="PIXELS",
+        help="Pictures with a longer side are shrunk to it before the search, and small faces with them.",
+    ),
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")]
 Json = Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")]
@@ -161,6 +169,9 @@ def read(
     csv: Csv = None,
     json: Json = None,
     parquet: Parquet = None,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Each picture is one face already, as FER2013's are: classify all of it.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Open the annotated picture in a viewer.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", help="Read the folders in folders, too.")] = False,
     skip_existing: Annotated[
@@ -172,7 +183,8 @@ def read(
         int | None, typer.Option(min=1, help="Pictures read at the same time.  \\[default: one a core]")
     ] = None,
     min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  \\[default: 20, in video 40]")] = None,
-    min_confidence: Confidence = None,
+    min_confidence: Confidence = 0.825,
+    longest_side: LongestSide = 1920,
     model: Model = "s",
     head: Head = None,
     device: Device = "cpu",
@@ -182,8 +194,9 @@ def read(
     from mien.apps.read import Outputs, read_sources
 
     outputs = Outputs(image_out, counts, csv, json, parquet, show, quiet, skip_existing, force)
-    reader = _reader(model, head, device, threads, min_face, min_confidence)
-    return read_sources(sources, outputs, reader, recursive=recursive, workers=workers)
+    sizes = {"min_face": min_face, "min_confidence": min_confidence, "longest_side": longest_side}
+    reader = _reader(model, head=head, device=device, threads=threads, **sizes)
+    return read_sources(sources, outputs, reader, recursive=recursive, faces=faces, workers=workers)
 
 
 @app.command()
@@ -219,7 +232,7 @@ def watch(
     force: Force = False,
     quiet: Quiet = False,
     min_face: MinFace = 40,
-    min_confidence: Confidence = None,
+    min_confidence: Confidence = 0.825,
     model: Model = "s",
     head: Head = None,
     device: Device = "cpu",
@@ -232,7 +245,8 @@ def watch(
     if sources and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, quiet)
-    reader = _reader(model, head, device, threads, min_face, min_confidence)
+    sizes = {"min_face": min_face, "min_confidence": min_confidence}
+    reader = _reader(model, head=head, device=device, threads=threads, **sizes)
     options = Options(reader, every, fps, timeout, memory, smooth or None)
     named: list[str | int] = [camera or 0] if not sources else list(sources)
     if len(named) > 1 or (sources and Path(sources[0]).is_dir()):
@@ -243,17 +257,14 @@ def watch(
     return watch_sources(named, outputs, options, several=False)
 
 
-def _reader(
-    model: str, head: str | None, device: str, threads: int, min_face: float | None, min_confidence: float | None
-) -> Callable[[], Reader]:
+def _reader(model: str, **options: Any) -> Callable[[], Reader]:
     """What opens the networks once all else is known to work; what it refuses by ValueError is a wrong option."""
 
     def opened() -> Reader:
         from mien.reader import Reader
 
-        options: dict[str, Any] = {"head": head, "device": device, "threads": threads}
         try:
-            return Reader(model, **options, min_face=min_face, min_confidence=min_confidence)
+            return Reader(model, **options)
         except ValueError as error:
             raise MienError(str(error)) from None
 

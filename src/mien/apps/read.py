@@ -55,6 +55,7 @@ def read_sources(
     open_reader: Callable[[], Reader],
     *,
     recursive: bool = False,
+    faces: bool = False,
     workers: int | None = None,
 ) -> int:
     """Read pictures and videos and return the exit code: 1 when some of several could not be read, which are reported.
@@ -84,7 +85,7 @@ def read_sources(
     several = found.pictures != [
         Path(sources[0])
     ]  # a folder of one picture is several, or the next one would change that
-    return max(code, read_pictures(found.pictures, outputs, open_reader, several=several, workers=workers))
+    return max(code, read_pictures(found.pictures, outputs, open_reader, several=several, faces=faces, workers=workers))
 
 
 def outputs_in_folders(outputs: Outputs) -> Outputs:
@@ -99,6 +100,7 @@ def read_pictures(
     open_reader: Callable[[], Reader],
     *,
     several: bool,
+    faces: bool = False,
     workers: int | None = None,
 ) -> int:
     """Read pictures and return the exit code; Ctrl+C and signals end it with what there is."""
@@ -118,7 +120,7 @@ def read_pictures(
     with Stop() as stop:
         reader = open_reader()
         with picture_bar(len(pictures)) if several else nullcontext(lambda: None) as step:
-            results = reader.read(pictures, workers=workers, on_error=skip if several else None)
+            results = reader.read(pictures, faces=faces, workers=workers, on_error=skip if several else None)
             outcome = run(_pairs(results, step), sinks, stop=stop, progress=report.write)
     if STANDARD_OUTPUT not in outputs.files():
         report.print(quiet=outputs.quiet)
@@ -215,4 +217,5 @@ def _cells(number: int, reading: Reading) -> list[str | Text]:
     red, green, blue = COLOURS[EMOTIONS.index(reading.emotion)]
     x1, y1, x2, y2 = (f"{at:.0f}" for at in reading.face.box)
     emotion = Text(reading.emotion, style=f"rgb({red},{green},{blue})")
-    return [str(number), emotion, f"{reading.probability:.0%}", f"{x1},{y1} to {x2},{y2}"]
+    turned = f", turned by {reading.face.turn}°" if reading.face.turn else ""
+    return [f"{number}{turned}", emotion, f"{reading.probability:.0%}", f"{x1},{y1} to {x2},{y2}"]

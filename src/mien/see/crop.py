@@ -23,6 +23,9 @@ def crop(image: Image | Picture, face: Face) -> Image:
 
     Shrinking averages areas; beyond the picture its outermost pixels go on.
     """
+    if np.isnan(face.landmarks).any():  # the box is the face
+        box = face.box.astype(np.float64)
+        return _sample(picture_of(image), (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()), 0.0)
     left_eye, right_eye, _, left_mouth, right_mouth = points = face.landmarks.astype(np.float64)
     mean = points.mean(0)
     side = BY_SPREAD * math.sqrt(((points - mean) ** 2).sum() / len(points))

@@ -28,8 +28,21 @@ TILE = 128  # pixels of a side of a level of the pyramid
 BATCH = 8  # patches
 ROWS = 64  # candidates, compared with all others in one step
 
-THRESHOLDS = (0.6, 0.7, 0.8)  # scores from which on a candidate passes each of the three networks
+THRESHOLDS = (0.6, 0.7, 0.7)  # scores from which on a candidate passes each of the three networks
+SURE = 0.98  # confidence from which on nobody looks a second time
+MIN_CONFIDENCE = 0.825  # after the second look; docs/detection.md has the measurements
+STILL_THERE = 0.8  # confidence from which on a face that is followed is still one
 
+BESIDE = ((0, 0, 1), (-0.1, 0, 1), (0.1, 0, 1), (0, -0.1, 1), (0, 0.1, 1), (0, 0, 0.85), (0, 0, 1.2))
+VIEWS = np.array(BESIDE, np.float32)
+"""Of a second look: how far the square lies to the right and below, in sides, and its side."""
+DARK, LIT = 160, 200  # a face whose bright pixels are under `DARK` is looked at with these at `LIT`
+
+CLOSE_UP = 0.95  # confidence of a face that fills the picture
+CLOSE_UP_SIDE = 192  # pixels of the shorter side of a picture in which one is looked for
+CLOSE_UP_SIZES = (0.75, 0.9, 1.05, 1.2)  # of that side
+
+LONGEST_SIDE = 1920  # pixels: a larger picture is shrunk before the search, unless asked otherwise
 LARGEST_SIDE = 30_000  # OpenCV samples pictures of less than 2¹⁵ pixels a side
 
 
@@ -58,15 +71,19 @@ class Stage:
 
     def __call__(self, picture: Picture, boxes: Floats) -> Candidates:
         """Score square boxes (n, 4) and correct them."""
-        patches = _patches(picture, boxes, self.side)
-        outputs = np.empty((len(boxes), self.outputs), np.float32)
-        for start in range(0, len(boxes), BATCH):
-            outputs[start : start + BATCH] = self.session.run(None, {"image": patches[start : start + BATCH]})[0]
+        outputs = self.run(_patches(picture, boxes, self.side))
         corners = boxes.reshape(-1, 2, 2)
         sizes = corners[:, 1:] - corners[:, :1] + 1  # the last pixel belongs to the box
         better = boxes + (outputs[:, 1:5].reshape(-1, 2, 2) * sizes).reshape(-1, 4)
         points = outputs[:, 5:].reshape(len(boxes), 2, (self.outputs - 5) // 2).transpose(0, 2, 1)  # all x, then all y
         return Candidates(_sigmoid(outputs[:, 0]), better, points * sizes + corners[:, :1] - 1)
+
+    def run(self, patches: Image) -> Floats:
+        """Return what the network says of patches (n, side, side, 3): (n, outputs)."""
+        outputs = np.empty((len(patches), self.outputs), np.float32)
+        for start in range(0, len(patches), BATCH):
+            outputs[start : start + BATCH] = self.session.run(None, {"image": patches[start : start + BATCH]})[0]
+        return outputs
 
 
 class Detector:
@@ -75,7 +92,9 @@ class Detector:
     `min_face` is the side of the smallest face to look for, in pixels; half of it takes four times as long. A picture
     whose longer side exceeds `longest_side` pixels is shrunk to that before the search, and `min_face` then counts
     pixels of the shrunk picture. `thresholds` are the scores, between 0 and 1, that a candidate must exceed at the
-    proposal, refinement and output network. `threads` work on one network at a time.
+    proposal, refinement and output network. A face that the output network is not sure of is looked at once more, at
+    seven places and sizes, and its confidence is the mean of those; faces under `min_confidence` are left out.
+    `threads` work on one network at a time.
 
     Raises ValueError where an option makes no sense, and ModelError where a model file or the device cannot be used.
     """
@@ -84,13 +103,17 @@ class Detector:
         self,
         min_face: float = 20,
         thresholds: tuple[float, float, float] = THRESHOLDS,
-        longest_side: int = 1920,
+        longest_side: int = LONGEST_SIDE,
+        min_confidence: float = MIN_CONFIDENCE,
         threads: int = 1,
         device: Device = "cpu",
     ):
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")
-        self.thresholds = thresholds
+        if not 0 < min_confidence < 1:
+            raise ValueError(f"min_confidence is {min_confidence}: it lies between 0 and 1")
+        self.thresholds = (*thresholds[:2], min(thresholds[2], min_confidence))
+        self.min_confidence = min_confidence
         self._look_for(min_face, longest_side)
         self._pnet, rnet, onet = (
             open_session(read(f"{net}.onnx"), threads=threads, device=device) for net in ("pnet", "rnet", "onet")
@@ -118,7 +141,17 @@ class Detector:
         refined = nms(refined.pick(refined.scores > self.thresholds[1]), 0.7)
         found = self._onet(picture, _squares(refined.boxes))
         found = nms(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
-        return list(_faces(found, scale))
+        return list(_faces(self._confirmed(picture, found), scale))
+
+    def close_up(self, rgb: Image) -> list[Face]:
+        """Find one face that fills a picture, or nearly, which the proposal network takes for no face."""
+        _check(rgb)
+        scale = min(1.0, CLOSE_UP_SIDE / max(1, min(rgb.shape[:2])))
+        image = _resize(rgb, round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)) if scale < 1 else rgb
+        found = self._onet(picture_of(image), _about_all_of(image))
+        best = found.pick(found.scores.argsort()[-1:])
+        sure = best.pick(best.scores >= max(CLOSE_UP, self.min_confidence))
+        return list(_faces(sure, scale))
 
     def refine(self, rgb: Image | Picture, boxes: Floats) -> list[Face | None]:
         """Return the face at each of the boxes (n, 4), in pixels of the picture, or None where there is none.
@@ -129,8 +162,33 @@ class Detector:
         if isinstance(rgb, np.ndarray):
             _check(rgb)
         found = self._onet(picture_of(rgb), _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
-        sure = found.scores > self.thresholds[2]
+        sure = found.scores > STILL_THERE
         return [face if yes else None for face, yes in zip(_faces(found, 1.0), sure, strict=True)]
+
+    def _confirmed(self, picture: Picture, found: Candidates) -> Candidates:
+        """Look a second time at what is not sure, and keep what stays likely, the highest confidence first.
+
+        Bark, cloth and sand look like a face at one place and of one size; a face looks like one a little beside, too.
+        """
+        unsure = np.flatnonzero(found.scores < SURE)
+        if len(unsure):
+            scores = found.scores.copy()
+            scores[unsure] = self._second_look(picture, _squares(found.boxes[unsure]))
+            found = found._replace(scores=scores).pick(np.argsort(-scores, kind="stable"))
+        return found.pick(found.scores >= self.min_confidence)
+
+    def _second_look(self, picture: Picture, squares: Floats) -> Floats:
+        """The mean score of each square (n, 4) over `VIEWS`, a dark one lit: (n,)."""
+        sides = squares[:, 2:] - squares[:, :2]
+        centres = (squares[:, None, :2] + squares[:, None, 2:]) / 2 + sides[:, None] * VIEWS[:, :2]
+        halves = sides[:, None] * VIEWS[:, 2:] / 2
+        views = np.concatenate([centres - halves, centres + halves], 2).reshape(-1, 4)
+        patches = _patches(picture, views, self._onet.side).reshape(len(squares), -1)
+        bright = np.percentile(patches, 99, axis=1).clip(20)
+        gains = np.where(bright < DARK, LIT / bright, 1.0).astype(np.float32)[:, None]
+        lit = (patches * gains).clip(0, 255).astype(np.uint8).reshape(-1, self._onet.side, self._onet.side, 3)
+        scores: Floats = _sigmoid(self._onet.run(lit)[:, 0]).reshape(len(squares), -1).mean(1)
+        return scores
 
     def _shrunk(self, rgb: Image) -> tuple[Image, float]:
         """The picture with no side over `longest_side`, and its scale."""
@@ -195,6 +253,20 @@ def nms(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candi
         higher = order[near] < order[these, None]
         keep[order[these]] = ~(higher & (shared > bound(bounds[these, None], bounds[near]))).any(1)
     return candidates.pick(keep)
+
+
+def _about_all_of(image: Image) -> Floats:
+    """Squares (n, 4) that hold nearly all of a picture, along its longer side beside one another."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    xs, ys = (
+        np.linspace(0.4 * side, length - 0.4 * side, 3 + round((length - side) / (0.2 * side)))
+        for length in (width, height)
+    )
+    middles = np.array([(x, y) for x in xs for y in ys], np.float32)
+    halves = np.array(CLOSE_UP_SIZES, np.float32)[:, None, None] * side / 2
+    squares: Floats = np.concatenate([middles - halves, middles + halves], 2).reshape(-1, 4)
+    return squares
 
 
 def _check(rgb: Image) -> None:

@@ -82,9 +82,11 @@ def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
         yield held
 
 
-def picture_pipeline(detector: Detector, classifier: Classifier) -> Pipeline:
-    """Build the pipeline of pictures that have nothing to do with one another."""
-    return Pipeline(lambda frame: detector(frame.image), classifier.read_frames)
+def picture_pipeline(detector: Detector, classifier: Classifier, *, faces: bool = False) -> Pipeline:
+    """Build the pipeline of pictures that have nothing to do with one another; with `faces` each is a face already."""
+    from mien.see.search import searching, whole
+
+    return Pipeline(whole if faces else searching(detector), classifier.read_frames)
 
 
 def stream_pipeline(

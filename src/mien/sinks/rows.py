@@ -23,6 +23,7 @@ COLUMNS = (
     "person",
     *BOX,
     "confidence",
+    "turn",
     "emotion",
     "probability",
     "shown",
@@ -48,6 +49,7 @@ def rows(frame: Frame, readings: Sequence[Reading]) -> list[Row]:
             "time": frame.time,
             "person": reading.person,
             **dict(zip(NUMBERS[:5], numbers, strict=False)),
+            "turn": reading.face.turn,
             "emotion": reading.emotion,
             "probability": numbers[5],
             "shown": None if reading.shown is None else reading.shown.emotion,
@@ -62,7 +64,7 @@ def row_without_face(frame: Frame) -> Row:
     return dict.fromkeys(COLUMNS) | {"source": frame.name, "frame": frame.index, "time": frame.time}
 
 
-def _numbers(readings: Sequence[Reading]) -> list[list[float]]:
+def _numbers(readings: Sequence[Reading]) -> list[list[float | None]]:
     """Of each reading the values of `NUMBERS`, each the shortest decimal number that is the same float32."""
     if not readings:
         return []
@@ -70,5 +72,5 @@ def _numbers(readings: Sequence[Reading]) -> list[list[float]]:
         np.concatenate([r.face.box, (r.face.confidence, r.probability), r.scores, r.face.landmarks.ravel()])
         for r in readings
     ]
-    exact: list[list[float]] = np.array(values, np.float32).astype("S16").astype(float).tolist()
-    return exact
+    exact = np.array(values, np.float32).astype("S16").astype(float).tolist()
+    return [[None if value != value else value for value in row] for row in exact]  # NaN: nobody looked for it

@@ -151,7 +151,7 @@ def parquet_schema() -> Any:
     import pyarrow
 
     kinds = dict.fromkeys(("source", "emotion", "shown"), pyarrow.string())
-    kinds |= {"frame": pyarrow.int64(), "person": pyarrow.int64(), "time": pyarrow.float64()}
+    kinds |= {"frame": pyarrow.int64(), "person": pyarrow.int64(), "turn": pyarrow.int64(), "time": pyarrow.float64()}
     return pyarrow.schema([(name, kinds.get(name, pyarrow.float32())) for name in COLUMNS])
 
 
