@@ -6,7 +6,8 @@
 Every picture is enlarged four times and padded by its outermost pixels; the detector's surest face whose centre lies
 in the picture's middle half is its face. The relation of frame to face comes from training pictures; the accuracy from
 PublicTest pictures in which a face is found: straight into the network, and through detection and crop, upright and
-turned. `--docs` puts the figures into the text block of that file.
+turned; last, that of `mien read` on the pictures as they are. `--docs` puts the figures into the text block of that
+file.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from mien.data.fer2013 import PUBLIC
 from mien.data.prepare import load
 from mien.labels import SIDE
+from mien.reader import Reader
 from mien.see.classify import Classifier
 from mien.see.crop import crop, crop_by_box
 from mien.see.detect import Detector
@@ -67,6 +69,7 @@ def main() -> None:
         lines += accuracy(
             classifier, look(detector, test.images[public], test.labels[public], angle), len(public), angle
         )
+    lines += as_read(Reader(options.model or "s"), test.images[public], test.labels[public])
     text = "\n".join(lines)
     print(text)
     if options.docs:
@@ -139,6 +142,24 @@ def accuracy(classifier: Classifier, seen: list[Seen], tried: int, angle: float)
     for name, faces in ways.items():
         right = (classifier(np.stack(faces)).argmax(1) == [one.label for one in seen]).mean()
         lines.append(f"{name:58}{right:8.2%}")
+    return lines
+
+
+def as_read(reader: Reader, images: Image, labels: Image) -> list[str]:
+    """How many of the pictures as they are, 48 pixels wide, `mien read` finds a face in, and how often it is right."""
+    pictures = list(np.repeat(images[..., None], 3, 3))
+    lines = ["", f"{len(labels)} PublicTest pictures as published, 48 pixels wide"]
+    for name, faces in (("mien read", False), ("mien read --faces", True)):
+        seen = [
+            max(result, key=lambda one: one.face.confidence, default=None)
+            for result in reader.read(pictures, faces=faces)
+        ]
+        found = np.array([reading is not None for reading in seen])
+        right = np.array(
+            [one is not None and one.scores.argmax() == label for one, label in zip(seen, labels, strict=True)]
+        )
+        lines.append(f"{name + ', a face found in':58}{found.mean():8.2%}")
+        lines.append(f"{name + ', right of these':58}{right[found].mean():8.2%}")
     return lines
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import MissingExtra, SourceError
 from mien.see.classify import Classifier, Head, ModelName
-from mien.see.detect import LONGEST_SIDE, MIN_CONFIDENCE, Detector
+from mien.see.detect import LONGEST_SIDE, Detector
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
 from mien.see.weights import Device
@@ -95,7 +95,8 @@ class Reader:
     `mien export` wrote. `head` says whose labels the scores speak for: "official" (FER2013's own), "ferplus" (the
     voters of FER+) or "blend" (the mean of both); by default what the file recommends. `device` is "cpu" or "cuda",
     `threads` the CPU threads of one run of a network. `min_face` is the side in pixels of the smallest face that is
-    looked for, by default 20 in pictures and 40 in streams; a face is found from the confidence `min_confidence` on.
+    looked for, by default 20 in pictures and 40 in streams; a face is found from the confidence `min_confidence` on, by
+    default one that depends on its size (`Detector`).
     A picture whose longer side exceeds `longest_side` pixels is shrunk to that before the search, so that the smallest
     face that is found in it is larger by as much.
 
@@ -115,7 +116,7 @@ class Reader:
         device: Device = "cpu",
         threads: int = 1,
         min_face: float | None = None,
-        min_confidence: float = MIN_CONFIDENCE,
+        min_confidence: float | None = None,
         longest_side: int = LONGEST_SIDE,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:

@@ -136,11 +136,12 @@ def test_no_boxes_are_refined_to_no_faces(detector: Detector, portrait: Image) -
 
 
 @needs_photos
-def test_the_reference_packages_faces_are_all_found_with_the_same_boxes(found: dict[str, list[Face]]) -> None:
-    overlaps = []
+def test_the_reference_packages_faces_are_all_found_with_the_same_boxes() -> None:
+    overlaps, unchecked = [], Detector(min_confidence=0.05)  # the reference looks at nothing twice
     for name, theirs in THEIRS.items():
-        height, width = picture(PHOTOS / name).shape[:2]
-        within = boxes(found[name]).clip(
+        image = picture(PHOTOS / name)
+        height, width = image.shape[:2]
+        within = boxes(unchecked(image)).clip(
             0, floats(width - 1, height - 1, width - 1, height - 1)
         )  # as the reference gives them
         overlaps += iou(np.array(theirs, np.float32), within).max(1).tolist()
@@ -158,8 +159,8 @@ def test_the_marked_faces_are_found_and_few_others(found: dict[str, list[Face]])
         marked, hits = marked + len(marks["faces"]), hits + int(near.any(0).sum())
         false += int((~near.any(1) & ~ignored.any(1)).sum())
     assert marked == 56
-    assert hits >= 0.98 * marked
-    assert false <= 2
+    assert hits == marked
+    assert false == 0
 
 
 def hit(found: Floats, marks: Floats) -> np.ndarray:

@@ -67,7 +67,10 @@ Head = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, or cuda with onnxruntime-gpu.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one run of a network.")]
 Confidence = Annotated[
-    float, typer.Option(min=0.01, max=0.999, callback=finite, help="Confidence from which on a face is one.")
+    float | None,
+    typer.Option(
+        min=0.01, max=0.999, callback=finite, help="Confidence of a face.  \\[default: 0.76, from 36 pixels on 0.54]"
+    ),
 ]
 LongestSide = Annotated[
     int,
@@ -183,7 +186,7 @@ def read(
         int | None, typer.Option(min=1, help="Pictures read at the same time.  \\[default: one a core]")
     ] = None,
     min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  \\[default: 20, in video 40]")] = None,
-    min_confidence: Confidence = 0.825,
+    min_confidence: Confidence = None,
     longest_side: LongestSide = 1920,
     model: Model = "s",
     head: Head = None,
@@ -232,7 +235,7 @@ def watch(
     force: Force = False,
     quiet: Quiet = False,
     min_face: MinFace = 40,
-    min_confidence: Confidence = 0.825,
+    min_confidence: Confidence = None,
     model: Model = "s",
     head: Head = None,
     device: Device = "cpu",

@@ -9,15 +9,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-import onnxruntime as ort
-from numpy.typing import NDArray
 
 from mien.see.face import Face
 from mien.see.picture import Floats, Image, Picture, halved, picture_of
+from mien.see.stage import Candidates, Stage, faces_of, nms, patches_of, sigmoid, squares
 from mien.see.weights import Device, open_session, read
 
 CELL, STRIDE = 12, 2  # pixels: the proposal network scores cells of 12 x 12, one at every second pixel
@@ -25,12 +23,11 @@ FACTOR = 0.709  # scale from one level of the pyramid to the next: the square ro
 
 # What one core works on at a time, so small that the layers' outputs stay in its cache:
 TILE = 128  # pixels of a side of a level of the pyramid
-BATCH = 8  # patches
-ROWS = 64  # candidates, compared with all others in one step
 
 THRESHOLDS = (0.6, 0.7, 0.7)  # scores from which on a candidate passes each of the three networks
-SURE = 0.98  # confidence from which on nobody looks a second time
-MIN_CONFIDENCE = 0.825  # after the second look; docs/detection.md has the measurements
+SURE = 0.99  # confidence from which on nobody looks a second time
+LEAST = ((36, 0.76), (math.inf, 0.54))  # confidence after the second look, under so many pixels; docs/crop.md measures
+LOW = 0.2  # the quantile of the scores of a second look that is the confidence
 STILL_THERE = 0.8  # confidence from which on a face that is followed is still one
 
 BESIDE = ((0, 0, 1), (-0.1, 0, 1), (0.1, 0, 1), (0, -0.1, 1), (0, 0.1, 1), (0, 0, 0.85), (0, 0, 1.2))
@@ -46,55 +43,16 @@ LONGEST_SIDE = 1920  # pixels: a larger picture is shrunk before the search, unl
 LARGEST_SIDE = 30_000  # OpenCV samples pictures of less than 2¹⁵ pixels a side
 
 
-class Candidates(NamedTuple):
-    """Boxes that may be faces: `scores` (n,) in [0, 1], `boxes` (n, 4), `landmarks` (n, 5, 2), all float32.
-
-    Boxes and landmarks are in pixels of the picture. Only the output network gives landmarks.
-    """
-
-    scores: Floats
-    boxes: Floats
-    landmarks: Floats
-
-    def pick(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
-        """Keep those that a mask or an index chooses."""
-        return Candidates(self.scores[which], self.boxes[which], self.landmarks[which])
-
-
-class Stage:
-    """One of the two later networks: it scores and corrects the boxes that the network before it proposes."""
-
-    def __init__(self, session: ort.InferenceSession) -> None:
-        self.session = session
-        self.side: int = session.get_inputs()[0].shape[1]  # pixels of a patch
-        self.outputs: int = session.get_outputs()[0].shape[1]  # a logit, four offsets, perhaps ten for the landmarks
-
-    def __call__(self, picture: Picture, boxes: Floats) -> Candidates:
-        """Score square boxes (n, 4) and correct them."""
-        outputs = self.run(_patches(picture, boxes, self.side))
-        corners = boxes.reshape(-1, 2, 2)
-        sizes = corners[:, 1:] - corners[:, :1] + 1  # the last pixel belongs to the box
-        better = boxes + (outputs[:, 1:5].reshape(-1, 2, 2) * sizes).reshape(-1, 4)
-        points = outputs[:, 5:].reshape(len(boxes), 2, (self.outputs - 5) // 2).transpose(0, 2, 1)  # all x, then all y
-        return Candidates(_sigmoid(outputs[:, 0]), better, points * sizes + corners[:, :1] - 1)
-
-    def run(self, patches: Image) -> Floats:
-        """Return what the network says of patches (n, side, side, 3): (n, outputs)."""
-        outputs = np.empty((len(patches), self.outputs), np.float32)
-        for start in range(0, len(patches), BATCH):
-            outputs[start : start + BATCH] = self.session.run(None, {"image": patches[start : start + BATCH]})[0]
-        return outputs
-
-
 class Detector:
     """Finds the faces in a picture.
 
     `min_face` is the side of the smallest face to look for, in pixels; half of it takes four times as long. A picture
     whose longer side exceeds `longest_side` pixels is shrunk to that before the search, and `min_face` then counts
     pixels of the shrunk picture. `thresholds` are the scores, between 0 and 1, that a candidate must exceed at the
-    proposal, refinement and output network. A face that the output network is not sure of is looked at once more, at
-    seven places and sizes, and its confidence is the mean of those; faces under `min_confidence` are left out.
-    `threads` work on one network at a time.
+    proposal, refinement and output network. A face that the output network is not sure of is looked at once more, from
+    seven places and sizes and in the mirror, and its confidence is a low one of those; faces under `min_confidence`, by
+    default 0.76 for those under 36 pixels and 0.54 for larger ones, are left out. `threads` work on one network at a
+    time.
 
     Raises ValueError where an option makes no sense, and ModelError where a model file or the device cannot be used.
     """
@@ -104,15 +62,15 @@ class Detector:
         min_face: float = 20,
         thresholds: tuple[float, float, float] = THRESHOLDS,
         longest_side: int = LONGEST_SIDE,
-        min_confidence: float = MIN_CONFIDENCE,
+        min_confidence: float | None = None,
         threads: int = 1,
         device: Device = "cpu",
     ):
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds are {thresholds}: each lies between 0 and 1")
-        if not 0 < min_confidence < 1:
+        if min_confidence is not None and not 0 < min_confidence < 1:
             raise ValueError(f"min_confidence is {min_confidence}: it lies between 0 and 1")
-        self.thresholds = (*thresholds[:2], min(thresholds[2], min_confidence))
+        self.thresholds = (*thresholds[:2], min(thresholds[2], min_confidence or 1.0))
         self.min_confidence = min_confidence
         self._look_for(min_face, longest_side)
         self._pnet, rnet, onet = (
@@ -136,12 +94,12 @@ class Detector:
     def __call__(self, rgb: Image) -> list[Face]:
         """Find the faces in a picture, RGB bytes (height, width, 3), the highest confidence first."""
         image, scale = self._shrunk(rgb)
-        picture, boxes = picture_of(image), _squares(self._propose(image))
+        picture, boxes = picture_of(image), squares(self._propose(image))
         refined = self._rnet(picture, boxes)
         refined = nms(refined.pick(refined.scores > self.thresholds[1]), 0.7)
-        found = self._onet(picture, _squares(refined.boxes))
+        found = self._onet(picture, squares(refined.boxes))
         found = nms(found.pick(found.scores > self.thresholds[2]), 0.7, of_smaller=True)
-        return list(_faces(self._confirmed(picture, found), scale))
+        return list(faces_of(self._confirmed(picture, found), scale))
 
     def close_up(self, rgb: Image) -> list[Face]:
         """Find one face that fills a picture, or nearly, which the proposal network takes for no face."""
@@ -150,8 +108,8 @@ class Detector:
         image = _resize(rgb, round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)) if scale < 1 else rgb
         found = self._onet(picture_of(image), _about_all_of(image))
         best = found.pick(found.scores.argsort()[-1:])
-        sure = best.pick(best.scores >= max(CLOSE_UP, self.min_confidence))
-        return list(_faces(sure, scale))
+        sure = best.pick(best.scores >= max(CLOSE_UP, self.min_confidence or 0.0))
+        return list(faces_of(sure, scale))
 
     def refine(self, rgb: Image | Picture, boxes: Floats) -> list[Face | None]:
         """Return the face at each of the boxes (n, 4), in pixels of the picture, or None where there is none.
@@ -161,9 +119,16 @@ class Detector:
         """
         if isinstance(rgb, np.ndarray):
             _check(rgb)
-        found = self._onet(picture_of(rgb), _squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
+        found = self._onet(picture_of(rgb), squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
         sure = found.scores > STILL_THERE
-        return [face if yes else None for face, yes in zip(_faces(found, 1.0), sure, strict=True)]
+        return [face if yes else None for face, yes in zip(faces_of(found, 1.0), sure, strict=True)]
+
+    def scores_turned(self, rgb: Image, face: Face) -> list[float]:
+        """The scores of a face as it is, and turned by 90, 180 and 270 degrees: where it stands it has the highest."""
+        patch = patches_of(picture_of(rgb), squares(face.box[None]), self._onet.side)[0]
+        turned = np.stack([np.rot90(patch, quarters) for quarters in range(4)])
+        scores: list[float] = sigmoid(self._onet.run(turned)[:, 0]).tolist()
+        return scores
 
     def _confirmed(self, picture: Picture, found: Candidates) -> Candidates:
         """Look a second time at what is not sure, and keep what stays likely, the highest confidence first.
@@ -173,21 +138,35 @@ class Detector:
         unsure = np.flatnonzero(found.scores < SURE)
         if len(unsure):
             scores = found.scores.copy()
-            scores[unsure] = self._second_look(picture, _squares(found.boxes[unsure]))
+            scores[unsure] = self._second_look(picture, found.pick(unsure))
             found = found._replace(scores=scores).pick(np.argsort(-scores, kind="stable"))
-        return found.pick(found.scores >= self.min_confidence)
+        if self.min_confidence is not None:
+            return found.pick(found.scores >= self.min_confidence)
+        sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1, initial=0)
+        least = [next(score for under, score in LEAST if side < under) for side in sides]
+        return found.pick(found.scores >= np.array(least, np.float32))
 
-    def _second_look(self, picture: Picture, squares: Floats) -> Floats:
-        """The mean score of each square (n, 4) over `VIEWS`, a dark one lit: (n,)."""
-        sides = squares[:, 2:] - squares[:, :2]
-        centres = (squares[:, None, :2] + squares[:, None, 2:]) / 2 + sides[:, None] * VIEWS[:, :2]
-        halves = sides[:, None] * VIEWS[:, 2:] / 2
-        views = np.concatenate([centres - halves, centres + halves], 2).reshape(-1, 4)
-        patches = _patches(picture, views, self._onet.side).reshape(len(squares), -1)
+    def _second_look(self, picture: Picture, found: Candidates) -> Floats:
+        """A low score of each candidate over `VIEWS`, upright by its landmarks, mirrored and, if dark, lit: (n,)."""
+        boxes, side = squares(found.boxes), self._onet.side
+        eyes, mouth = (found.landmarks[:, at + 1] - found.landmarks[:, at] for at in (0, 3))
+        roll = np.arctan2(*(eyes + mouth).T[::-1])[:, None, None]
+        steps = np.arange(side, dtype=np.float32) / np.float32(side - 1) - np.float32(0.5)
+        # (n, views, side * side): how far each point lies from the middle of the box, in sides, before it is turned
+        right = np.tile(VIEWS[:, :1] + VIEWS[:, 2:] * np.tile(steps, side), (len(boxes), 1, 1))
+        below = np.tile(VIEWS[:, 1:2] + VIEWS[:, 2:] * np.repeat(steps, side), (len(boxes), 1, 1))
+        sides = (boxes[:, 2] - boxes[:, 0])[:, None, None]
+        x, y = ((boxes[:, at] + boxes[:, at + 2])[:, None, None] / 2 for at in (0, 1))
+        across = x + sides * (np.cos(roll) * right - np.sin(roll) * below)
+        down = y + sides * (np.sin(roll) * right + np.cos(roll) * below)
+        patches = picture.at(across.reshape(-1, side * side), down.reshape(-1, side * side)).reshape(len(boxes), -1)
         bright = np.percentile(patches, 99, axis=1).clip(20)
         gains = np.where(bright < DARK, LIT / bright, 1.0).astype(np.float32)[:, None]
-        lit = (patches * gains).clip(0, 255).astype(np.uint8).reshape(-1, self._onet.side, self._onet.side, 3)
-        scores: Floats = _sigmoid(self._onet.run(lit)[:, 0]).reshape(len(squares), -1).mean(1)
+        lit = (patches * gains).clip(0, 255).astype(np.uint8).reshape(-1, side, side, 3)
+        logits = [
+            self._onet.run(np.ascontiguousarray(each))[:, 0].reshape(len(boxes), -1) for each in (lit, lit[:, :, ::-1])
+        ]
+        scores: Floats = np.quantile(sigmoid(np.hstack(logits)), LOW, axis=1).astype(np.float32)
         return scores
 
     def _shrunk(self, rgb: Image) -> tuple[Image, float]:
@@ -212,7 +191,7 @@ class Detector:
         corners = np.stack([columns, rows], 1) * STRIDE
         # The network was trained on boxes that count pixels from 1 and include the last one: its cells are 1 to 12.
         boxes = (np.hstack([corners + 1, corners + CELL]) + offsets * (CELL - 1)) / scale
-        return Candidates(_sigmoid(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
+        return Candidates(sigmoid(logits), boxes.astype(np.float32), np.empty((len(boxes), 5, 2), np.float32))
 
     def score_cells(self, level: Image) -> Floats:
         """Run the proposal network on a level of the pyramid, tile by tile.
@@ -228,31 +207,6 @@ class Detector:
                 tile = level[None, y : y + TILE, x : x + TILE]
                 outputs[:, row : row + step, column : column + step] = self._pnet.run(None, {"image": tile})[0][0]
         return outputs
-
-
-def nms(candidates: Candidates, limit: float, of_smaller: bool = False) -> Candidates:
-    """Non-maximum suppression: drop what overlaps a candidate of a higher score by more than `limit`.
-
-    The overlap is intersection over union or, `of_smaller`, intersection over the smaller of the two areas. A dropped
-    candidate still drops others, as in the `mtcnn` package. The rest is returned with the highest score first.
-    """
-    candidates = candidates.pick(np.argsort(-candidates.scores, kind="stable"))
-    order = np.argsort(candidates.boxes[:, 1])  # from top to bottom, so that what may overlap is close together
-    x1, y1, x2, y2 = np.ascontiguousarray(candidates.boxes[order].T)
-    # shared / (a + b - shared) > limit is shared > limit / (1 + limit) * (a + b): one matrix less.
-    bounds = (x2 - x1) * (y2 - y1) * (limit if of_smaller else limit / (1 + limit))
-    bound = np.minimum if of_smaller else np.add
-    tallest = (y2 - y1).max(initial=0)
-    keep = np.ones(len(order), bool)
-    for start in range(0, len(order), ROWS):
-        these = slice(start, start + ROWS)
-        near = slice(*np.searchsorted(y1, (y1[start] - tallest, y2[these].max())))
-        widths = np.minimum(x2[these, None], x2[near]) - np.maximum(x1[these, None], x1[near])
-        heights = np.minimum(y2[these, None], y2[near]) - np.maximum(y1[these, None], y1[near])
-        shared = np.maximum(widths, 0) * np.maximum(heights, 0)
-        higher = order[near] < order[these, None]
-        keep[order[these]] = ~(higher & (shared > bound(bounds[these, None], bounds[near]))).any(1)
-    return candidates.pick(keep)
 
 
 def _about_all_of(image: Image) -> Floats:
@@ -290,33 +244,3 @@ def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:
 def _resize(image: Image, height: int, width: int) -> Image:
     """The picture at another size, anti-aliased."""
     return cv2.resize(image, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _squares(boxes: Floats) -> Floats:
-    """The boxes as squares of their longer side, about the same centre."""
-    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True, initial=0)
-    return np.hstack([centres - sides / 2, centres + sides / 2])
-
-
-def _patches(picture: Picture, boxes: Floats, side: int) -> Image:
-    """The picture in each box, sampled at side x side points: (n, side, side, 3). Beyond the picture it is gray."""
-    if not len(boxes):
-        return np.empty((0, side, side, 3), np.uint8)
-    last = np.array(picture.size[::-1], np.float32) - 1
-    corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-    steps = np.arange(side, dtype=np.float32)[:, None] / np.float32(side - 1)
-    # (n, side, 2); the reference's points, TensorFlow's crop_and_resize, span the picture less a pixel.
-    points = (corners[:, None] + sizes[:, None] * steps) * (last / (last + 1))
-    across, down = np.empty((2, len(boxes), side, side), np.float32)
-    across[:], down[:] = points[:, None, :, 0], points[:, :, None, 1]
-    sampled = picture.at(across.reshape(len(boxes), -1), down.reshape(len(boxes), -1))
-    return sampled.reshape(-1, side, side, 3)
-
-
-def _sigmoid(logits: Floats) -> Floats:
-    return np.float32(0.5) * (1 + np.tanh(logits / 2))  # exp would overflow where the network is very sure
-
-
-def _faces(found: Candidates, scale: float) -> Iterator[Face]:
-    for score, box, landmarks in zip(found.scores, found.boxes / scale, found.landmarks / scale, strict=True):
-        yield Face(box, float(score), landmarks)

@@ -39,8 +39,8 @@ class Face:
 
     `box` is x1, y1, x2, y2 and may reach beyond the frame; `confidence` lies in [0, 1]; `landmarks` is (5, 2): the
     centres of the two eyes (the one further left in the picture first), the nose, the two corners of the mouth, or NaN
-    where nobody looked for them. `turn` is 0, 90, 180 or 270: by how many degrees clockwise the picture had to be turned for
-    the face to stand upright, which is what left, right and above mean then.
+    where nobody looked for them. `turn` is 0, 90, 180 or 270: by so many degrees clockwise the picture had to be
+    turned for the face to stand upright, which is what left, right and above mean then.
     """
 
     box: Floats
