@@ -26,7 +26,6 @@ CHANGES: dict[str, Change] = {
     "shrink": augment.shrink,
     "noise": augment.noise,
     "jpeg": augment.jpeg,
-    "mixed up": partial(augment.mixed_up, share=0.5),
     "all": lambda x, chance: augmented(x, Augmentation(light=0.3, erase=0.5, degrade=0.5), chance),
 }
 
@@ -97,11 +96,3 @@ def test_jpeg_leaves_a_flat_face_nearly_flat_and_blur_altogether() -> None:
     flat = torch.full((6, 1, 48, 48), 0.4)
     assert float((augment.jpeg(flat, chance(0)) - flat).abs().max()) < 0.1
     assert torch.allclose(augment.blur(flat, chance(0)), flat, atol=1e-5)
-
-
-def test_a_face_stays_the_larger_part_of_its_mixture_and_only_its_share_is_mixed() -> None:
-    x = torch.linspace(0, 1, 400).view(-1, 1, 1, 1).expand(-1, 1, 48, 48)
-    moved = (augment.mixed_up(x, chance(0), 0.3) - x).abs().amax((1, 2, 3))
-    assert 80 < int((moved > 1e-6).sum()) < 150
-    assert float(moved.max()) < 0.5
-    assert torch.equal(augment.mixed_up(x, chance(0), 0.0), x)

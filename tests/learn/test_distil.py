@@ -209,20 +209,6 @@ def test_views_come_back_from_their_file(views: Views, tmp_path: Path) -> None:
     assert np.array_equal(again.logits, views.logits)
 
 
-def test_a_student_sees_the_mixed_faces_that_its_teachers_judged(
-    data: dict[str, Split], teachers: list[Path], tmp_path: Path
-) -> None:
-    write_views(judge(data, teachers, HARM, machine=ONE, count=2, mixup=0.5), tmp_path / "views.npz")
-    views, pool = read_views(tmp_path / "views.npz"), whole(data)
-    loader = ViewLoader(pool, pool, views, torch.device("cpu"), 14, seed=0)
-    shown = view(torch.from_numpy(pool.images), 1, 0, HARM, 0.5)[:, None].float() / 255
-    assert not torch.equal(shown, view(torch.from_numpy(pool.images), 1, 0, HARM)[:, None].float() / 255)
-    for batch in loader.epoch(2, HARM, 0.0):
-        judged = shown[batch.rows]
-        one_way, mirrored = ((batch.faces == faces).all(3).all(2).all(1) for faces in (judged, judged.flip(3)))
-        assert bool((one_way | mirrored).all())
-
-
 def test_each_face_comes_with_what_its_own_teachers_said(data: dict[str, Split], views: Views) -> None:
     pool, learn = whole(data), data["val"]  # whose places in the pool are others than in the split
     loader = ViewLoader(learn, pool, views, torch.device("cpu"), 5, seed=0)
@@ -241,14 +227,20 @@ def test_the_distance_is_the_divergence_of_the_softened_heads(temperature: float
         assert float(found) == pytest.approx(float((p * (p / q).log()).sum(1).mean()) * temperature**2, rel=1e-5)
 
 
-def test_views_from_before_faces_were_mixed_are_read(views: Views, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("share", "read"), [(0.0, True), (0.5, False)])
+def test_views_from_when_faces_could_be_mixed_are_read_where_none_were(
+    views: Views, tmp_path: Path, share: float, read: bool
+) -> None:
     write_views(views, tmp_path / "views.npz")
     with np.load(tmp_path / "views.npz") as file:
         arrays = dict(file)
     facts = json.loads(str(arrays.pop("facts")))
-    assert facts.pop("mixup") == 0
-    np.savez(tmp_path / "older.npz", facts=json.dumps(facts), **arrays)
-    assert read_views(tmp_path / "older.npz").mixup == 0
+    np.savez(tmp_path / "older.npz", facts=json.dumps({**facts, "mixup": share}), **arrays)
+    if read:
+        assert read_views(tmp_path / "older.npz").digest == views.digest
+    else:
+        with pytest.raises(TrainingError, match="views of mixed faces"):
+            read_views(tmp_path / "older.npz")
 
 
 def broken(path: Path) -> None:
@@ -336,12 +328,19 @@ def test_a_checkpoint_from_before_there_were_teachers_goes_on(data: dict[str, Sp
     once = replace(TINY, epochs=1)
     train(data, tmp_path, once, machine=ONE)
     saved = load_checkpoint(tmp_path / CHECKPOINT)
-    for later_field in ("held_out", "views", "distil", "init", "sam", "temperature"):
+    for later_field in ("held_out", "views", "distil", "init", "temperature"):
         del saved["settings"][later_field]
     write(tmp_path / CHECKPOINT, saved)
     assert settings_from(saved["settings"]) == once
     assert len(train(data, tmp_path, once, machine=ONE, resume=True)) == 1
-    saved["settings"]["mystery"] = 1
+    saved["settings"]["sam"] = 0.0  # which was retired, at the value that did nothing
+    write(tmp_path / CHECKPOINT, saved)
+    assert len(train(data, tmp_path, once, machine=ONE, resume=True)) == 1
+    saved["settings"]["sam"] = 0.1
+    write(tmp_path / CHECKPOINT, saved)
+    with pytest.raises(TrainingError, match=r"its setting sam is 0\.1, which this Mien no longer knows"):
+        train(data, tmp_path, once, machine=ONE, resume=True)
+    saved["settings"] = {**saved["settings"], "sam": 0.0, "mystery": 1}
     write(tmp_path / CHECKPOINT, saved)
     with pytest.raises(TrainingError, match="its settings are none that this Mien knows, a newer one may"):
         train(data, tmp_path, once, machine=ONE, resume=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from mien.data.prepare import Split
 from mien.errors import ModelError, TrainingError
 from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
 from mien.learn.distil import judge
-from mien.learn.export import export, is_calibrated
+from mien.learn.export import export
 from mien.learn.model import OFFICIAL
 from mien.learn.settings import Augmentation, Settings
 from mien.learn.train import train
-from mien.learn.trained import Trained, load_mean, load_trained, unfolded
+from mien.learn.trained import Trained, load_trained, unfolded
 from mien.see.classify import Classifier, model_path
 
 ROOT = Path(__file__).parents[2]
@@ -151,55 +150,6 @@ def test_a_model_file_that_recommends_a_head_it_has_not_is_not_exported(model: P
 def test_a_file_of_a_run_is_not_taken_for_its_folder(run: Path) -> None:
     with pytest.raises(TrainingError, match=r"model\.pt is neither the folder of a run nor an ONNX file"):
         load_trained(run / WEIGHTS)
-
-
-# --- The mean of several runs ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def siblings(voted: dict[str, Split], model: Path, quick: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two runs that began with `model`, and of one that began by chance."""
-    out = tmp_path_factory.mktemp("siblings")
-    first = load_trained(model)
-    settings = replace(quick, votes=0.5, epochs=1)
-    for name, init, seed in (("a", first, 0), ("b", first, 1), ("c", None, 0)):
-        mine = replace(settings, init=init.digest if init else "", seed=seed)
-        train(voted, out / name, mine, machine=Machine(), init=init)
-    return out
-
-
-def test_the_mean_of_runs_has_the_mean_of_their_weights(siblings: Path) -> None:
-    mean, *members = load_mean([siblings / "a", siblings / "b"]), *map(load_trained, (siblings / "a", siblings / "b"))
-    one, two, both = (each.net.state_dict() for each in (*members, mean))
-    for name, weight in both.items():
-        if weight.is_floating_point():
-            assert torch.allclose(weight, (one[name] + two[name]) / 2, atol=1e-6)
-    assert not torch.equal(one["0.0.weight"], two["0.0.weight"])
-    assert [each.seed for each in (mean.settings, *mean.others)] == [0, 1]
-
-
-def test_the_mean_is_exported_and_calibrated(
-    siblings: Path, voted: dict[str, Split], written: Callable[..., Path], tmp_path: Path
-) -> None:
-    runs = [siblings / "a", siblings / "b"]
-    export(runs, tmp_path / "mean.onnx")
-    assert not is_calibrated(tmp_path / "mean.onnx")
-    export(runs, tmp_path / "mean.onnx", data=written(voted, tmp_path / "data"))
-    assert is_calibrated(tmp_path / "mean.onnx")
-    assert [other.seed for other in load_trained(tmp_path / "mean.onnx").others] == [1]
-    with torch.inference_mode():
-        official = load_mean(runs).net(PIXELS)[:, :OFFICIAL]
-    calibrated = load_trained(tmp_path / "mean.onnx").calibration[0](official).softmax(1)
-    assert np.abs(np.asarray(calibrated) - Classifier(tmp_path / "mean.onnx")(FACES)).max() < TOLERANCE
-
-
-def test_only_runs_that_began_alike_have_a_mean(siblings: Path, model: Path) -> None:
-    with pytest.raises(TrainingError, match="the same --init"):
-        load_mean([siblings / "a", siblings / "c"])
-    with pytest.raises(TrainingError, match="named twice"):
-        load_mean([siblings / "a", siblings / "a"])
-    with pytest.raises(TrainingError, match="only the folders of runs"):
-        load_mean([siblings / "a", model])
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def needs_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"torch", "onnx", "sklearn", "matplotlib"}:
+        if (error.name or "").partition(".")[0] not in {"torch", "onnx", "matplotlib"}:
             raise
         raise MissingExtra(f"this command needs {error.name}: pip install 'mien[train]'") from None
 
@@ -208,9 +208,6 @@ def distil_views(
     everyone: Annotated[
         bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
     ] = False,
-    mixup: Annotated[
-        float, typer.Option(min=0, max=1, callback=finite, help="The share of faces that another is mixed into.")
-    ] = 0.0,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -237,7 +234,6 @@ def distil_views(
             count=count,
             seed=seed,
             everyone=everyone,
-            mixup=mixup,
             tick=tick,
         )
     distil.write_views(views, out)
@@ -246,10 +242,7 @@ def distil_views(
 
 
 def export(
-    runs: Annotated[
-        list[str],
-        typer.Argument(help="A run's folder, or a model; of several runs their mean, if --init is one."),
-    ],
+    run: Annotated[str, typer.Argument(help="A run's folder, or a model: s, m or an ONNX file.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
     head: Annotated[
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
@@ -264,8 +257,7 @@ def export(
         from mien.learn.export import export as export_model
         from mien.learn.export import is_calibrated
 
-        sources = [_run_or_model(run) for run in runs]
-        difference, calibrated = export_model(sources, out, head, half=half, data=data), is_calibrated(out)
+        difference, calibrated = export_model(_run_or_model(run), out, head, half=half, data=data), is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")

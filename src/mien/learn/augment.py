@@ -121,13 +121,3 @@ def degrade(x: Tensor, chance: Generator, share: float) -> Tensor:
         if len(hit):
             x[hit] = harm(x[hit], chance)
     return x
-
-
-def mixed_up(x: Tensor, chance: Generator, share: float) -> Tensor:
-    """Mix up to half of another face of the batch into a `share` of the faces (Zhang et al. 2018, arXiv:1710.09412).
-
-    For teachers, who say of such a face what nobody labelled (Beyer et al. 2022, arXiv:2106.05237, section 2).
-    """
-    other = x[_beside(x, torch.randperm(len(x), generator=chance))]
-    weight = uniform(x, 0, 0.5, chance) * (uniform(x, 0, 1, chance) < share)
-    return torch.lerp(x, other, weight.view(-1, 1, 1, 1))

@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.files import WholeFile
-from mien.learn.augment import mixed_up
 from mien.learn.checkpoint import Machine, digest_of, enough_memory
 from mien.learn.folds import parts, whole
 from mien.learn.loader import Batch, Loader, augmented
@@ -46,7 +45,6 @@ class Views:
 
     `rows` (n,) int32 are the images' rows in the source, rising, `marks` (n,) uint32 the checksums of their pixels;
     `grays` (CHUNK,) float32 the mean grays of the first faces of view 0, by which another random generator shows.
-    `mixup` is the share of faces that another face was mixed into.
     """
 
     rows: NDArray[np.int32]
@@ -56,7 +54,6 @@ class Views:
     seed: int
     augmentation: Augmentation
     teachers: list[str]
-    mixup: float = 0.0
 
     @property
     def digest(self) -> str:
@@ -64,13 +61,10 @@ class Views:
         return digest_of(self.logits)
 
 
-def view(images: Tensor, number: int, seed: int, augmentation: Augmentation, mixup: float = 0.0) -> Tensor:
+def view(images: Tensor, number: int, seed: int, augmentation: Augmentation) -> Tensor:
     """The view `number` of all `images` (n, 48, 48) uint8, in the same form, where they are."""
     chance = Generator().manual_seed(seed * 100_003 + number)
-    changed = []
-    for part in images.split(CHUNK):
-        faces = augmented(part[:, None].float() / 255, augmentation, chance)
-        changed.append(mixed_up(faces, chance, mixup) if mixup else faces)
+    changed = [augmented(part[:, None].float() / 255, augmentation, chance) for part in images.split(CHUNK)]
     return (torch.cat(changed)[:, 0] * 255).round().clamp(0, 255).byte()
 
 
@@ -94,14 +88,13 @@ def judge(
     count: int = 32,
     seed: int = 0,
     everyone: bool = False,
-    mixup: float = 0.0,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Views:
     """Let the networks of `sources`, runs or model files, judge `count` views of all training images.
 
     Each view is judged with its mirror image. An image gets the mean logits of the teachers that did not learn from
     it, since the others remember its label, noise included; where there is none, and with `everyone` always, the mean
-    of all. `mixup` is the share of faces that another is mixed into. `tick` is called after each view.
+    of all. `tick` is called after each view.
     """
     torch.set_num_threads(machine.threads)
     device, pool = torch.device(machine.device), whole(data)
@@ -116,16 +109,16 @@ def judge(
     votes = torch.bincount(torch.cat(places), minlength=len(images))[:, None]
     said = np.empty((count, len(images), LOGITS), np.uint8)
     for number in range(count):
-        faces = view(images, number, seed, augmentation, mixup)
+        faces = view(images, number, seed, augmentation)
         total = torch.zeros(len(images), LOGITS, device=device)
         for teacher, mine in zip(teachers, places, strict=True):
             with half(device):
                 total[mine] += both_ways(teacher.net, faces, mine)
         said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
-    grays = mean_grays(images, seed, augmentation, mixup)
+    grays = mean_grays(images, seed, augmentation)
     names = [source.name for source in sources]
-    return Views(pool.rows, marks_of(pool), grays, said, seed, augmentation, names, mixup)
+    return Views(pool.rows, marks_of(pool), grays, said, seed, augmentation, names)
 
 
 def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.device) -> Teacher:
@@ -171,9 +164,9 @@ def marks_of(split: Split) -> NDArray[np.uint32]:
     return np.array([zlib.crc32(image.tobytes()) for image in split.images], np.uint32)
 
 
-def mean_grays(images: Tensor, seed: int, augmentation: Augmentation, mixup: float) -> NDArray[np.float32]:
+def mean_grays(images: Tensor, seed: int, augmentation: Augmentation) -> NDArray[np.float32]:
     """The mean gray, in [0, 1], of the first faces of view 0."""
-    first = view(images[:CHUNK], 0, seed, augmentation, mixup)
+    first = view(images[:CHUNK], 0, seed, augmentation)
     return (first.float().mean((1, 2)) / 255).cpu().numpy()
 
 
@@ -184,7 +177,7 @@ ARRAYS = {"rows": np.int32, "marks": np.uint32, "grays": np.float32, "logits": n
 
 def write_views(views: Views, path: Path) -> None:
     """Write a file for `read_views`, whole or not at all."""
-    facts = {key: getattr(views, key) for key in ("seed", "teachers", "mixup")}
+    facts = {key: getattr(views, key) for key in ("seed", "teachers")}
     facts["augmentation"] = asdict(views.augmentation)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, facts=json.dumps(facts), **{key: getattr(views, key) for key in ARRAYS})
@@ -199,8 +192,10 @@ def read_views(path: Path) -> Views:
             arrays = {key: file[key] for key in ARRAYS}
             facts = json.loads(str(file["facts"]))
         augmentation = Augmentation(**facts.pop("augmentation"))
+        if facts.pop("mixup", 0):
+            raise TrainingError(f"{path} holds views of mixed faces, which this Mien no longer knows")
         views = Views(**arrays, augmentation=augmentation, **facts)
-        if not (isinstance(views.seed, int) and 0 <= views.mixup <= 1):
+        if not isinstance(views.seed, int):
             raise ValueError("facts that no view was made with")
     except FileNotFoundError:
         raise TrainingError(f"there is no {path}: write it with `mien distil-views`") from None
@@ -223,7 +218,7 @@ class ViewLoader(Loader):
         if not (np.array_equal(views.rows, pool.rows) and np.array_equal(views.marks, marks_of(pool))):
             raise TrainingError("the views are of other images than these data: prepare them as the teachers had them")
         self._pool = torch.from_numpy(pool.images).to(device)
-        grays = mean_grays(self._pool, views.seed, views.augmentation, views.mixup)
+        grays = mean_grays(self._pool, views.seed, views.augmentation)
         if grays.shape != views.grays.shape or np.abs(grays - views.grays).max() > TOLERANCE:
             raise TrainingError(
                 "the views come out otherwise with this code: write them again with `mien distil-views`"
@@ -249,7 +244,7 @@ class ViewLoader(Loader):
         """All training images in that view, (n, 48, 48) uint8; a GPU, which has room, keeps them: 64 MB a view."""
         if which in self._kept:
             return self._kept[which]
-        faces = view(self._pool, which, self._views.seed, self._views.augmentation, self._views.mixup)
+        faces = view(self._pool, which, self._views.seed, self._views.augmentation)
         if self.device.type == "cuda":
             self._kept[which] = faces
         return faces

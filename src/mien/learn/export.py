@@ -6,7 +6,6 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from mien.learn.checkpoint import digest_of
 from mien.learn.folds import parts, splits
 from mien.learn.loader import Loader
 from mien.learn.model import OFFICIAL
-from mien.learn.trained import IN_16_BITS, Trained, load_mean
+from mien.learn.trained import IN_16_BITS, Trained, load_trained
 from mien.see.classify import HEADS, Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
@@ -50,7 +49,7 @@ class Shipped(nn.Module):
 
 
 def export(
-    run: Path | Sequence[Path],
+    run: Path,
     out: Path,
     head: str | None = None,
     *,
@@ -59,7 +58,6 @@ def export(
 ) -> float:
     """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
 
-    Of several runs that began with the same network it is the mean of their weights (`trained.load_mean`).
     `head` is the one that `Classifier` uses unless told otherwise, by default that of the model file; with `half` the
     file is half as large; with `data`, a folder of prepared data, its probabilities are calibrated anew on the rows
     that training held out. Returns the largest difference between the probabilities of the checkpoint and those of the
@@ -69,15 +67,14 @@ def export(
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
-    runs = [run] if isinstance(run, Path) else run
-    trained, which = load_mean(runs), " and ".join(map(str, runs))
+    trained = load_trained(run)
     if data is not None:
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     choices = HEADS if len(heads) > 1 else heads
     head = head or trained.head
     if head not in choices:
-        raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(choices)}")
+        raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(choices)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
@@ -87,7 +84,6 @@ def export(
         "head": head,
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
-        "others": json.dumps([asdict(other) for other in trained.others]),
         "learned": trained.learned,
         "calibration": json.dumps({name: of._asdict() for name, of in zip(heads, trained.calibration, strict=True)}),
     }
@@ -96,9 +92,7 @@ def export(
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
     if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is no number
-        raise ModelError(
-            f"{which} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien"
-        )
+        raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference

@@ -49,7 +49,6 @@ class Settings:
     views: str = ""  # digest of the teachers' views that a student learns from; such a run ignores `augmentation`
     distil: float = 0.9  # share of the loss that the teachers have; the rest is the labels'
     init: str = ""  # digest of the model file whose weights it begins with; by default chance gives them
-    sam: float = 0.0  # radius of sharpness-aware minimisation, at twice the time a step; 0: plain gradients
     temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
 
 
@@ -107,11 +106,23 @@ def members_of(settings: Settings, members: str) -> dict[str, Settings]:
     return found
 
 
+RETIRED = {"sam": 0.0}
+"""Settings that older checkpoints and model files still name, with the value at which they did nothing."""
+
+
 def settings_from(saved: Mapping[str, Any]) -> Settings:
-    """The settings in a checkpoint; what an older one does not hold yet is as its default."""
+    """The settings in a checkpoint or a model file of this version or an older one.
+
+    A setting that did not exist yet gets its default; one that has been retired must have done nothing. Raises
+    TrainingError.
+    """
     try:
+        saved = dict(saved)
+        for name, neutral in RETIRED.items():
+            if (value := saved.pop(name, neutral)) != neutral:
+                raise TrainingError(f"its setting {name} is {value!r}, which this Mien no longer knows")
         settings = Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise TrainingError("its settings are none that this Mien knows, a newer one may") from None
     for found, usual in ((settings, Settings()), (settings.augmentation, Augmentation())):
         for name, value in ((each.name, getattr(found, each.name)) for each in fields(found)):
@@ -134,7 +145,6 @@ AT_MOST = {
     "rotation": 180,
     "zoom": 4,
     "shift": 1,
-    "sam": 10,
     "dropout": 0.9,
     "smoothing": 0.9,
     "oversample": 1,

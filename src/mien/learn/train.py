@@ -35,7 +35,6 @@ from mien.learn.folds import parts, whole
 from mien.learn.limit import TimeLimit
 from mien.learn.loader import Batch, Loader
 from mien.learn.model import OFFICIAL, half
-from mien.learn.sam import uphill
 from mien.learn.settings import Settings
 from mien.learn.trained import Trained, load_trained, unfolded
 
@@ -193,15 +192,9 @@ def _learn(run: Run, learn: Loader, settings: Settings, epoch: int, tick: Tick) 
 
 def _step(run: Run, batch: Batch, settings: Settings, mix: float) -> tuple[Tensor, Tensor]:
     """One step of the optimiser; the loss where it began, and the logits."""
-    devices = [batch.faces.device] if batch.faces.is_cuda else []
-    with torch.random.fork_rng(devices, enabled=settings.sam > 0):  # a second pass draws the same dropout and mixup
-        loss, logits = _loss(run.model, batch, settings, mix)
+    loss, logits = _loss(run.model, batch, settings, mix)
     run.optimiser.zero_grad()
     loss.backward()
-    if settings.sam:
-        with uphill(run.model, settings.sam):
-            run.optimiser.zero_grad()
-            _loss(run.model, batch, settings, mix)[0].backward()
     run.optimiser.step()
     return loss.detach(), logits
 

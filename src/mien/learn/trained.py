@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,7 +35,6 @@ class Trained(NamedTuple):
     calibration: list[Calibration]  # one a head
     digest: str
     learned: str  # digest of the images that it learned from; empty where its maker did not say
-    others: Sequence[Settings] = ()  # of the runs whose weights are in the mean as well
     head: str = "official"  # the one that readers use by default
 
     def may_know(self, held_out: str, learned: str) -> bool:
@@ -61,31 +59,6 @@ def load_trained(source: Path) -> Trained:
         error = ModelError if exported else TrainingError
         raise error(f"{source} holds weights that are no numbers: train it again, with a lower learning rate")
     return trained
-
-
-def load_mean(runs: Sequence[Path]) -> Trained:
-    """The mean of the weights of several runs that began with one and the same network; of one run, its own.
-
-    Such runs come to lie in one valley of the loss, whose middle is flatter than its sides (Wortsman et al. 2022,
-    arXiv:2203.05482, "model soups"). The mean is not calibrated. Raises TrainingError for runs that began otherwise.
-    """
-    members = [load_trained(run) for run in runs]
-    first, *others = members
-    if not others:
-        return first
-    if len({run.resolve() for run in runs}) < len(runs):
-        raise TrainingError("a run is named twice: name each once")
-    if not all(run.is_dir() for run in runs):
-        raise TrainingError("only the folders of runs can be averaged: a model file has lost its batch normalisation")
-    began = {(each.settings.network, each.settings.init, each.settings.held_out, each.learned) for each in members}
-    if len(began) > 1 or not first.settings.init:
-        raise TrainingError("only runs that began with the same --init, network and images can be averaged")
-    weights = [each.net.state_dict() for each in members]
-    for name, mean in weights[0].items():
-        if mean.is_floating_point():
-            mean.copy_(torch.stack([each[name] for each in weights]).mean(0))
-    none = [Calibration.none(len(of_head.shifts)) for of_head in first.calibration]
-    return first._replace(calibration=none, others=[each.settings for each in others])
 
 
 def _kept(run: Path) -> Trained:
@@ -118,7 +91,8 @@ def _exported(file: Path) -> Trained:
     try:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
-        others = [settings_from(other) for other in json.loads(facts.get("others", "[]"))]
+        if json.loads(facts.get("others", "[]")):
+            raise TrainingError("it is the mean of several runs, which this Mien no longer knows")
         calibration = _calibration(list(json.loads(facts["calibration"]).values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
@@ -128,7 +102,7 @@ def _exported(file: Path) -> Trained:
         raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
     head = facts.get("head", "official")
-    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others, head)
+    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), head)
 
 
 def _calibration(fitted: list[dict[str, Any]], settings: Settings) -> list[Calibration]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split
@@ -27,7 +26,7 @@ from mien.see.picture import Floats, Image
 
 BINS = 15  # of the calibration error (Guo et al. 2017, arXiv:1706.04599)
 DRAWS = 2000  # bootstrap samples
-CODES = range(len(EMOTIONS))
+SMALLEST = np.finfo(float).eps  # probability of a label: one certain error does not make the loss infinite
 PUBLIC_SET, PRIVATE_SET = "PublicTest", "PrivateTest"
 
 Flags = NDArray[np.bool_]
@@ -62,7 +61,6 @@ def evaluate(
             "head": classifier.head,
             "flip": flip,
             "settings": _fact(classifier, "settings"),
-            "others": _fact(classifier, "others", list),  # the settings of runs that its weights are a mean with
             "calibration": _fact(classifier, "calibration"),
         },
         "official": {name: measures(scores[rows], test.labels[rows]) for name, rows in subsets.items()},
@@ -94,10 +92,10 @@ def evaluate(
     return report
 
 
-def _fact(classifier: Classifier, key: str, kind: type = dict) -> Any:
+def _fact(classifier: Classifier, key: str) -> dict[str, Any]:
     """What the model file says of its making."""
     try:
-        return kind(json.loads(classifier.metadata.get(key, "[]")))
+        return dict(json.loads(classifier.metadata.get(key, "{}")))
     except (TypeError, ValueError):
         raise ModelError(f"{classifier.path} says nothing readable of its {key}: write it with `mien export`") from None
 
@@ -116,8 +114,6 @@ def _other_seeds(first: Classifier, models: Sequence[str | Path], threads: int) 
 
 def _settings(classifier: Classifier) -> Settings:
     """What the network of a model file was trained with."""
-    if _fact(classifier, "others", list):
-        raise ModelError(f"{classifier.path} is the mean of several runs: compare models of a run each")
     try:
         return settings_from({"augmentation": {}, **_fact(classifier, "settings")})
     except TrainingError as error:
@@ -142,7 +138,11 @@ def subsets_of(test: Split) -> dict[str, Flags]:
 def measures(scores: Floats, labels: Codes) -> dict[str, Any]:
     """Accuracy with its 95 % interval, macro-F1, recall and precision of each class, NLL and calibration error."""
     guesses = scores.argmax(1)
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, guesses, labels=CODES, zero_division=0.0)
+    confusion = np.zeros((len(EMOTIONS), len(EMOTIONS)), int)
+    np.add.at(confusion, (labels, guesses), 1)
+    hits, truth, guessed = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    recall, precision = hits / truth.clip(1), hits / guessed.clip(1)  # 0 for a class that never comes
+    f1 = 2 * hits / (truth + guessed).clip(1)
     return {
         "images": len(labels),
         "accuracy": share(guesses == labels),
@@ -151,7 +151,7 @@ def measures(scores: Floats, labels: Codes) -> dict[str, Any]:
         "recall": dict(zip(EMOTIONS, map(rounded, recall), strict=True)),
         "precision": dict(zip(EMOTIONS, map(rounded, precision), strict=True)),
         **calibration(scores, labels),
-        "confusion": confusion_matrix(labels, guesses, labels=CODES).tolist(),
+        "confusion": confusion.tolist(),
         "reliability": reliability(scores, labels),
         "coverage": coverage(scores, labels),
     }
@@ -166,9 +166,9 @@ def calibration(scores: Floats, labels: Codes) -> dict[str, float]:
     """Negative log-likelihood, and the expected calibration error in `BINS` bins of equal width."""
     bins = reliability(scores, labels)
     error = sum(row["images"] * abs(row["accuracy"] - row["confidence"]) for row in bins) / len(labels)
-    likelihoods = scores.astype(np.float64)  # log_loss wants rows that sum to 1 in the precision it works in
-    nll = log_loss(labels, likelihoods / likelihoods.sum(1, keepdims=True), labels=CODES)
-    return {"nll": rounded(nll), "ece": rounded(error)}
+    likelihoods = scores.astype(np.float64)
+    likelihoods = likelihoods[np.arange(len(labels)), labels] / likelihoods.sum(1)
+    return {"nll": rounded(-np.log(likelihoods.clip(SMALLEST)).mean()), "ece": rounded(error)}
 
 
 def uncalibrated(scores: Floats, temperature: float, shifts: list[float]) -> Floats:
