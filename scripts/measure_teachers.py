@@ -22,7 +22,7 @@ from mien.data.prepare import load
 from mien.errors import MienError
 from mien.files import WholeFile, check_output
 from mien.learn.checkpoint import HELD_OUT
-from mien.learn.distil import both_ways
+from mien.learn.distil import flip_tta
 from mien.learn.model import OFFICIAL
 from mien.learn.trained import load_trained
 
@@ -53,7 +53,7 @@ def on_test(runs: list[Path], usage: int, data: Path, device: torch.device) -> d
     images, labels = torch.from_numpy(test.images).to(device), test.labels[test.usage == usage]
     found, total = {}, np.zeros((len(labels), OFFICIAL))
     for run in runs:
-        scores = softmax(both_ways(load_trained(run).net.to(device), images, rows).cpu().numpy())
+        scores = softmax(flip_tta(load_trained(run).net.to(device), images, rows).cpu().numpy())
         found[run.name] = float((scores.argmax(1) == labels).mean())
         total += scores
     return {**found, "ensemble": float((total.argmax(1) == labels).mean())}

@@ -13,7 +13,7 @@ import torch
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split
 from mien.labels import FERPLUS, FERPLUS_COLUMNS
-from mien.learn.checkpoint import Machine
+from mien.learn.machine import Machine
 from mien.learn.settings import Augmentation, Settings
 from mien.learn.train import train
 
@@ -34,9 +34,9 @@ QUICK = Settings(
 
 def striped(count: int, seed: int, votes: bool = False) -> Split:
     """Noise with a bright stripe whose height tells the emotion, which neither small turns nor a mirror change."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     labels = (np.arange(count) % 7).astype(np.uint8)
-    images = chance.integers(0, 120, (count, 48, 48))
+    images = rng.integers(0, 120, (count, 48, 48))
     for image, label in zip(images, labels, strict=True):
         image[6 * label + 2 : 6 * label + 10] += 110
     ballots = np.zeros((count, len(FERPLUS)), np.uint8)

@@ -21,15 +21,15 @@ from torch import nn
 from mien.apps.cli import main
 from mien.data.fer2013 import PRIVATE, PUBLIC
 from mien.data.prepare import Split, load
-from mien.errors import TrainingError
-from mien.learn.checkpoint import CHECKPOINT, HELD_OUT, WEIGHTS, Machine, enough_memory, load_checkpoint, write
+from mien.data.subsets import take
+from mien.errors import DataError, TrainingError
+from mien.learn.checkpoint import CHECKPOINT, HELD_OUT, WEIGHTS, load_checkpoint, write
 from mien.learn.distil import (
     LOGITS,
     STEP,
     ViewLoader,
     Views,
-    both_ways,
-    distance,
+    flip_tta,
     judge,
     packed,
     read_views,
@@ -37,16 +37,18 @@ from mien.learn.distil import (
     view,
     write_views,
 )
-from mien.learn.folds import folds, parts, take, whole
+from mien.learn.folds import all_training, folds, hold_out
 from mien.learn.limit import TimeLimit
-from mien.learn.model import NETWORKS, OFFICIAL, build, half
+from mien.learn.loss import distance
+from mien.learn.machine import Machine, autocast, enough_memory
+from mien.learn.model import NETWORKS, OFFICIAL, build
 from mien.learn.settings import RECIPES, Augmentation, Settings, members_of, settings_from
 from mien.learn.train import train
 from mien.learn.trained import load_trained
 
 ROOT = Path(__file__).parents[2]
 ONE = Machine(threads=1)
-HARM = Augmentation(light=0.2, erase=0.2, degrade=0.1)
+CHANGED = Augmentation(light=0.2, erase=0.2, degrade=0.1)
 TINY = Settings(
     network="plain-s", epochs=2, batch=16, optimiser="sgd", learning_rate=0.01, votes=0.5, patience=0, oversample=0.0
 )
@@ -54,12 +56,12 @@ TINY = Settings(
 
 def made_up(split: str, images: int, first_row: int) -> Split:
     """Noise of any class in turn, with votes."""
-    chance = np.random.default_rng(first_row)
+    rng = np.random.default_rng(first_row)
     return Split(
-        images=chance.integers(0, 256, (images, 48, 48), np.uint8),
+        images=rng.integers(0, 256, (images, 48, 48), np.uint8),
         labels=(np.arange(images) % OFFICIAL).astype(np.uint8),
         rows=np.arange(first_row, first_row + images, dtype=np.int32),
-        votes=chance.integers(0, 4, (images, 10), np.uint8),
+        votes=rng.integers(0, 4, (images, 10), np.uint8),
         usage=np.where(np.arange(images) % 2, PUBLIC, PRIVATE).astype(np.uint8) if split == "test" else None,
     )
 
@@ -84,7 +86,7 @@ def teachers(data: dict[str, Split], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def views(data: dict[str, Split], teachers: list[Path]) -> Views:
-    return judge(data, teachers, HARM, machine=ONE, count=2)
+    return judge(data, teachers, CHANGED, machine=ONE, count=2)
 
 
 # --- Networks --------------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def test_every_network_has_both_heads(name: str) -> None:
 
 
 def test_folds_are_fifths_of_every_class_and_keep_duplicates_together(data: dict[str, Split]) -> None:
-    training = whole(data)
+    training = all_training(data)
     assert training.rows.tolist() == list(range(70))
     twice = take(training, np.r_[np.arange(70), [3, 3, 40]])
     fold = folds(twice)
@@ -138,11 +140,11 @@ def test_folds_are_fifths_of_every_class_and_keep_duplicates_together(data: dict
 def test_what_is_held_out_is_not_learned_from(data: dict[str, Split]) -> None:
     held: list[int] = []
     for fold in "01234":
-        learn, check = parts(data, replace(TINY, held_out=fold))
+        learn, check = hold_out(data, replace(TINY, held_out=fold))
         assert sorted([*learn.rows, *check.rows]) == list(range(70))
         held += check.rows.tolist()
     assert sorted(held) == list(range(70))
-    learn, check = parts(data, replace(TINY, held_out="public"))
+    learn, check = hold_out(data, replace(TINY, held_out="public"))
     assert len(learn.rows) == 70
     assert check.usage is not None
     assert set(check.usage) == {PUBLIC}
@@ -150,21 +152,21 @@ def test_what_is_held_out_is_not_learned_from(data: dict[str, Split]) -> None:
 
 def test_data_that_cannot_be_held_out_are_refused(data: dict[str, Split]) -> None:
     with pytest.raises(TrainingError, match="choose one of val, public, 0, 1, 2, 3, 4"):
-        parts(data, replace(TINY, held_out="5"))
+        hold_out(data, replace(TINY, held_out="5"))
     with pytest.raises(TrainingError, match="FER"):
-        parts({name: replace(split, votes=None) for name, split in data.items()}, TINY)
-    with pytest.raises(TrainingError, match="PublicTest"):
-        parts({**data, "test": replace(data["test"], usage=None)}, replace(TINY, held_out="public"))
+        hold_out({name: replace(split, votes=None) for name, split in data.items()}, TINY)
+    with pytest.raises(DataError, match="PublicTest"):
+        hold_out({**data, "test": replace(data["test"], usage=None)}, replace(TINY, held_out="public"))
 
 
 # --- Views -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_view_is_the_same_each_time_and_another_for_each_number(data: dict[str, Split]) -> None:
-    faces = torch.from_numpy(whole(data).images)
-    assert torch.equal(view(faces, 3, 0, HARM), view(faces, 3, 0, HARM))
-    assert not torch.equal(view(faces, 3, 0, HARM), view(faces, 4, 0, HARM))
-    assert not torch.equal(view(faces, 3, 0, HARM), view(faces, 3, 1, HARM))
+    faces = torch.from_numpy(all_training(data).images)
+    assert torch.equal(view(faces, 3, 0, CHANGED), view(faces, 3, 0, CHANGED))
+    assert not torch.equal(view(faces, 3, 0, CHANGED), view(faces, 4, 0, CHANGED))
+    assert not torch.equal(view(faces, 3, 0, CHANGED), view(faces, 3, 1, CHANGED))
 
 
 def test_a_byte_a_logit_loses_nothing_that_a_student_would_see() -> None:
@@ -180,10 +182,10 @@ def test_a_byte_a_logit_loses_nothing_that_a_student_would_see() -> None:
 def test_an_image_is_judged_by_the_teachers_that_did_not_learn_from_it(
     data: dict[str, Split], teachers: list[Path], everyone: bool
 ) -> None:
-    judged = judge(data, teachers, HARM, machine=ONE, count=1, everyone=everyone)
-    training = whole(data)
-    faces = view(torch.from_numpy(training.images), 0, 0, HARM)
-    said = [both_ways(load_trained(run).net, faces, torch.arange(70)) for run in teachers]
+    judged = judge(data, teachers, CHANGED, machine=ONE, count=1, everyone=everyone)
+    training = all_training(data)
+    faces = view(torch.from_numpy(training.images), 0, 0, CHANGED)
+    said = [flip_tta(load_trained(run).net, faces, torch.arange(70)) for run in teachers]
     mean = torch.stack(said).mean(0)
     for fold in range(5):
         theirs = torch.from_numpy(folds(training) == fold)
@@ -195,9 +197,9 @@ def test_an_image_is_judged_by_the_teachers_that_did_not_learn_from_it(
 def test_a_student_that_learned_every_image_teaches_too(data: dict[str, Split], tmp_path: Path) -> None:
     train(data, tmp_path / "s", replace(TINY, held_out="public"), machine=ONE)
     training = {name: data[name] for name in ("train", "val")}  # what `mien distil-views` reads
-    judged = judge(training, [tmp_path / "s"], HARM, machine=ONE, count=1)
-    images = torch.from_numpy(whole(training).images)
-    said = both_ways(load_trained(tmp_path / "s").net, view(images, 0, 0, HARM), torch.arange(70))
+    judged = judge(training, [tmp_path / "s"], CHANGED, machine=ONE, count=1)
+    images = torch.from_numpy(all_training(training).images)
+    said = flip_tta(load_trained(tmp_path / "s").net, view(images, 0, 0, CHANGED), torch.arange(70))
     assert (packed(said).int() - torch.from_numpy(judged.logits[0]).int()).abs().max() <= 1
 
 
@@ -205,14 +207,14 @@ def test_views_come_back_from_their_file(views: Views, tmp_path: Path) -> None:
     write_views(views, tmp_path / "views.npz")
     again = read_views(tmp_path / "views.npz")
     assert again.digest == views.digest
-    assert (again.seed, again.augmentation, again.teachers) == (0, HARM, ["plain-s-0", "plain-s-1"])
+    assert (again.seed, again.augmentation, again.teachers) == (0, CHANGED, ["plain-s-0", "plain-s-1"])
     assert np.array_equal(again.logits, views.logits)
 
 
 def test_each_face_comes_with_what_its_own_teachers_said(data: dict[str, Split], views: Views) -> None:
-    pool, learn = whole(data), data["val"]  # whose places in the pool are others than in the split
+    pool, learn = all_training(data), data["val"]  # whose places in the pool are others than in the split
     loader = ViewLoader(learn, pool, views, torch.device("cpu"), 5, seed=0)
-    for batch in loader.epoch(2, HARM, 0.0):
+    for batch in loader.epoch(2, CHANGED, 0.0):
         places = np.searchsorted(pool.rows, learn.rows[batch.rows])
         assert batch.teachers is not None
         assert torch.equal(batch.teachers, unpacked(torch.from_numpy(views.logits[1, places])))
@@ -222,7 +224,8 @@ def test_each_face_comes_with_what_its_own_teachers_said(data: dict[str, Split],
 def test_the_distance_is_the_divergence_of_the_softened_heads(temperature: float) -> None:
     mine, theirs = torch.randn(2, 6, LOGITS, generator=torch.Generator().manual_seed(0))
     heads = slice(OFFICIAL), slice(OFFICIAL, LOGITS)
-    for head, found in zip(heads, distance(mine, theirs, temperature), strict=True):
+    for head in heads:
+        found = distance(mine[:, head], theirs[:, head], temperature)
         p, q = ((logits[:, head].double() / temperature).softmax(1) for logits in (theirs, mine))
         assert float(found) == pytest.approx(float((p * (p / q).log()).sum(1).mean()) * temperature**2, rel=1e-5)
 
@@ -364,7 +367,7 @@ def test_too_little_memory_is_one_line_and_loses_nothing(
         if epoch == 2:
             raise error
 
-    with pytest.raises(TrainingError, match="too little memory for plain-s: begin another run, with --set batch=8"):
+    with pytest.raises(TrainingError, match="too little memory for plain-s: begin another run with a batch of 8"):
         train(data, tmp_path, TINY, machine=ONE, tick=full)
     assert len(load_checkpoint(tmp_path / CHECKPOINT)["history"]) == 1
     assert len(train(data, tmp_path, TINY, machine=ONE, resume=True)) == 2
@@ -372,12 +375,12 @@ def test_too_little_memory_is_one_line_and_loses_nothing(
 
 def test_other_errors_of_the_libraries_below_are_not_taken_for_a_lack_of_memory() -> None:
     error = "could not create a primitive descriptor for a convolution forward propagation primitive"
-    with pytest.raises(RuntimeError, match=error), enough_memory("plain-s", "wait"):
+    with pytest.raises(RuntimeError, match=error), enough_memory(TrainingError("wait")):
         raise RuntimeError(error)
 
 
-def test_a_loss_that_is_no_number_is_one_line_and_is_never_saved(data: dict[str, Split], tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no number in epoch 1"):
+def test_a_loss_that_is_infinite_is_one_line_and_is_never_saved(data: dict[str, Split], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="NaN or infinite in epoch 1"):
         train(data, tmp_path, replace(TINY, learning_rate=1e20, warmup=0.0), machine=ONE)
     assert not (tmp_path / CHECKPOINT).exists()
 
@@ -386,9 +389,9 @@ def test_weights_of_other_code_teach_nothing(data: dict[str, Split], teachers: l
     saved = load_checkpoint(teachers[0] / WEIGHTS)
     write(tmp_path / WEIGHTS, {**saved, "settings": {**saved["settings"], "network": "resnet-m"}})
     with pytest.raises(TrainingError, match="trained by other code"):
-        judge(data, [tmp_path], HARM, machine=ONE)
+        judge(data, [tmp_path], CHANGED, machine=ONE)
     with pytest.raises(TrainingError, match="does not exist"):
-        judge(data, [tmp_path / "nowhere"], HARM, machine=ONE)
+        judge(data, [tmp_path / "nowhere"], CHANGED, machine=ONE)
 
 
 def test_too_little_memory_for_teachers_is_one_line(
@@ -398,7 +401,7 @@ def test_too_little_memory_for_teachers_is_one_line(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     train(data, tmp_path, TINY, machine=ONE)
-    monkeypatch.setattr("mien.learn.distil.both_ways", full)
+    monkeypatch.setattr("mien.learn.distil.flip_tta", full)
     with pytest.raises(TrainingError, match="too little memory for the teachers"):
         judge(data, [tmp_path], Augmentation(), machine=ONE, count=1)
 
@@ -429,7 +432,7 @@ def test_a_member_is_begun_only_where_there_is_time_for_an_epoch_as_long_as_thos
 
 def test_a_pytorch_that_does_not_tell_what_the_processor_can_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("torch.cpu.get_capabilities", raising=False)
-    with half(torch.device("cpu")):
+    with autocast(torch.device("cpu")):
         assert torch.ones(2, 2).mm(torch.ones(2, 2)).dtype == torch.float32
 
 

@@ -15,13 +15,14 @@ import torch
 from mien.apps.cli import main
 from mien.data.prepare import Split
 from mien.errors import ModelError, TrainingError
-from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.checkpoint import WEIGHTS, load_checkpoint
 from mien.learn.distil import judge
 from mien.learn.export import export
+from mien.learn.machine import Machine
 from mien.learn.model import OFFICIAL
 from mien.learn.settings import Augmentation, Settings
 from mien.learn.train import train
-from mien.learn.trained import Trained, load_trained, unfolded
+from mien.learn.trained import Trained, load_trained, unfold_batch_norm
 from mien.see.classify import Classifier, model_path
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def test_an_unfolded_network_says_the_same_with_the_statistics_of_a_batch(size: 
     """In training, normalisation counts on the batch: that the scores stay is what shows that it has its work back."""
     trained = load_trained(model_path(size))
     before = probabilities(trained)
-    net = unfolded(trained.net, PIXELS)
+    net = unfold_batch_norm(trained.net, PIXELS)
     for module in net.modules():
         module.training = isinstance(module, torch.nn.BatchNorm2d)
     assert np.abs(probabilities(trained._replace(net=net)) - before).max() < 1e-3  # type: ignore[arg-type]
@@ -87,7 +88,7 @@ def test_what_cannot_be_trained_is_refused(model: Path, tmp_path: Path) -> None:
 # --- Learning on -----------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_begins_with_a_model_is_ahead_of_one_that_begins_with_chance(
+def test_a_run_that_begins_with_a_model_is_ahead_of_one_with_random_weights(
     voted: dict[str, Split], run: Path, model: Path, quick: Settings, tmp_path: Path
 ) -> None:
     first = load_trained(model)
@@ -103,7 +104,7 @@ def test_a_run_goes_on_only_with_the_model_that_it_began_with(
 ) -> None:
     first = load_trained(model)
     settings = replace(quick, votes=0.5, epochs=1, init=first.digest)
-    with pytest.raises(TrainingError, match="as --init"):
+    with pytest.raises(TrainingError, match="give the model that it began with"):
         train(voted, tmp_path, settings, machine=Machine())
     with pytest.raises(TrainingError, match="plain-s with a FER"):
         train(voted, tmp_path, replace(settings, network="baseline"), machine=Machine(), init=first)
@@ -128,7 +129,7 @@ def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
 ) -> None:
     first = load_trained(model)
     settings = replace(quick, votes=0.5, init=first.digest, held_out="0")
-    with pytest.raises(TrainingError, match="with --set held_out=public"):
+    with pytest.raises(TrainingError, match="hold out PublicTest"):
         train(voted, tmp_path, settings, machine=Machine(), init=first)
 
 

@@ -1,4 +1,4 @@
-"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export, evaluate."""
+"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 
 from mien.apps.terminal import counted, epochs_bar, finite, printable, show
 from mien.errors import MissingExtra, TrainingError
-from mien.files import check_output, explained
+from mien.files import WholeFile, check_output, explained
 
 if TYPE_CHECKING:
     from mien.learn.limit import TimeLimit
@@ -31,7 +31,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, distil_views, export, evaluate):
+    for command in (train, distil_views, export):
         app.command()(command)
 
 
@@ -96,7 +96,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m or teacher.")] = "baseline",
     data: Processed = Path("processed"),
     out: Annotated[Path | None, typer.Option(help="The run's folder.  \\[default: runs/RECIPE]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out after its last epoch.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in epochs=20 or augmentation.rotation=10.")
     ] = None,
@@ -105,25 +105,23 @@ def train(
         str | None,
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
-    views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
+    views: Annotated[Path | None, typer.Option(help="Learn from what teachers predicted: distil-views' file.")] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: chance]"),
+        typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: random weights]"),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            min=0.01, callback=finite, help="Begin no epoch that would end later, as far as earlier ones tell."
-        ),
+        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would probably end after so many minutes."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
-    """Train a network by a recipe; after a kill or Ctrl+C --resume goes on from the last checkpoint."""
+    """Train a network by a recipe; after a kill or Ctrl+C, --resume goes on after the last whole epoch."""
     with needs_extra():
-        from mien.learn.checkpoint import CHECKPOINT, WEIGHTS, machine
+        from mien.learn.checkpoint import holds_run
         from mien.learn.distil import read_views
-        from mien.learn.folds import splits
+        from mien.learn.folds import load_splits
         from mien.learn.limit import TimeLimit
         from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
@@ -132,12 +130,12 @@ def train(
 
         first = load_trained(_run_or_model(init)) if init is not None else None
     limit = TimeLimit(minutes)
-    judged = read_views(views) if views else None
+    taught = read_views(views) if views else None
     settings = settings_of(recipe, set_ or [])
     if fold is not None:
         settings = replace(settings, held_out=str(fold))
-    if judged:
-        settings = replace(settings, views=judged.digest)
+    if taught:
+        settings = replace(settings, views=taught.digest)
     if first:
         settings = replace(settings, init=first.digest)
     out = out or Path("runs") / recipe
@@ -148,25 +146,19 @@ def train(
         runs = {out / name: member for name, member in members_of(settings, members).items()}
         for member in runs.values():  # before the first of them is trained
             check_network(member.network)
-        resume = True  # the same command again goes on where it stopped
-    prepared = splits(data, settings.held_out)
+    elif resume and not holds_run(out):
+        raise TrainingError(f"there is no run in {out} to go on with: check --out, or begin one without --resume")
+    learn = partial(train_run, load_splits(data, settings.held_out), views=taught, init=first, limit=limit)
     code, failed = 0, []
     for folder, each in runs.items():
-        on = machine(device, threads, folder if resume else None)
-        if resume and members is None and not any((folder / file).exists() for file in (CHECKPOINT, WEIGHTS)):
-            print(f"There is no run in {printable(str(folder))} to go on with: it begins anew.")
-        where = printable(str(folder))
-        print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
-        learn = partial(
-            train_run, prepared, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
-        )
         try:
-            code = _watched(learn, folder, each, limit)
+            goes_on = holds_run(folder) if members else resume
+            code = _train_one(partial(learn, folder, each), folder, each, goes_on, device, threads, limit)
         except TrainingError as error:
             if members is None:
                 raise
-            print(f"{where}: {error}", file=sys.stderr)  # the other members do not depend on it
-            failed.append(where)
+            print(f"{printable(str(folder))}: {error}", file=sys.stderr)  # the other members do not depend on it
+            failed.append(printable(str(folder)))
             continue
         if code or limit.over:
             why = "Stopped" if code else "Too little time is left for another epoch"
@@ -177,25 +169,57 @@ def train(
     return code
 
 
-def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, settings: Settings, limit: TimeLimit) -> int:
+def _train_one(
+    learn: Callable[..., list[dict[str, float]]],
+    out: Path,
+    settings: Settings,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    limit: TimeLimit,
+) -> int:
     """Train one run, showing its epochs as they come; the exit code."""
-    from mien.learn import checkpoint, figures
+    from mien.learn import figures
+    from mien.learn.checkpoint import history_of, machine_of
+    from mien.learn.machine import find_machine
 
+    machine = find_machine(device, threads, machine_of(out) if resume else None)
+    where = printable(str(out))
+    print(f"{settings.network} on {machine.device}, {counted(machine.threads, 'thread')}, into {where}", flush=True)
     rows: list[dict[str, float]] = []
     code = 0
-    with epochs_bar(settings.epochs, limit) as (tick, report):
+    with epochs_bar(settings.epochs, limit) as (tick, report), advising():
         try:
-            rows = learn(tick=tick, report=report)
+            rows = learn(machine=machine, resume=resume, tick=tick, report=report)
         except KeyboardInterrupt:
             code = 130
-    rows = rows or checkpoint.history(out)
+    rows = rows or history_of(out)
     if rows:
-        figures.losses(rows, out / "plots" / "model_loss_during_training.png")
+        plot = out / "plots" / "model_loss_during_training.png"
+        with explained(plot.parent):
+            plot.parent.mkdir(exist_ok=True)
+        with WholeFile(plot, "wb") as file:
+            file.write(figures.losses(rows))
         kept = min(rows, key=lambda row: row["val_loss"]) if settings.patience else rows[-1]
         on = {"val": "validation", "public": "PublicTest"}.get(settings.held_out, f"fold {settings.held_out}")
         found = f"loss {kept['val_loss']:.4f}, accuracy {kept['val_accuracy']:.4f} on {on}"
         print(f"{counted(len(rows), 'epoch')}, of which {kept['epoch']:.0f} is kept: {found}.")
     return code
+
+
+@contextmanager
+def advising() -> Iterator[None]:
+    """Add to an error of training what to type instead."""
+    from mien.learn.checkpoint import RunExistsError
+    from mien.learn.settings import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        options = " ".join(f"--set {name}={value:g}" for name, value in error.instead.items())
+        raise TrainingError(f"{error} ({options})") from None
+    except RunExistsError as error:
+        raise TrainingError(f"{error}: go on with --resume, or give --out another name") from None
 
 
 def distil_views(
@@ -213,8 +237,9 @@ def distil_views(
 ) -> None:
     """Store what teachers say of seeded views of every training image, for students to learn from."""
     with needs_extra():
-        from mien.learn import checkpoint, distil
-        from mien.learn.folds import splits
+        from mien.learn import distil
+        from mien.learn.folds import load_splits
+        from mien.learn.machine import find_machine
         from mien.learn.settings import settings_of
     augmentation = settings_of(recipe).augmentation
     check_output(out)
@@ -223,11 +248,11 @@ def distil_views(
     def tick(done: int) -> None:
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
-    machine = checkpoint.machine(device, threads)
+    machine = find_machine(device, threads)
     sources = [_run_or_model(teacher) for teacher in teachers]
     with needs_extra():
         views = distil.judge(
-            splits(data, "val"),
+            load_splits(data, "val"),
             sources,
             augmentation,
             machine=machine,
@@ -263,40 +288,6 @@ def export(
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
     if not calibrated:
         print("Its probabilities are not calibrated: give the prepared data that it learned from as --data.")
-
-
-def evaluate(
-    data: Processed = Path("processed"),
-    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  \\[default: s]")] = None,
-    head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  \\[default: the model's own]")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
-    public: Annotated[
-        bool, typer.Option("--public", help="On PublicTest alone, for as long as there is something to choose.")
-    ] = False,
-    seeds: Annotated[
-        list[str] | None, typer.Option(help="A model of the same recipe and another seed, once for each.")
-    ] = None,
-    robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-) -> None:
-    """Measure a model on FER2013's test images through the classifier that users run."""
-    from mien.data.prepare import load
-
-    with needs_extra():
-        from mien.learn.folds import public as public_of
-        from mien.measure import report as files
-        from mien.measure.evaluate import evaluate as measure
-
-        check_output(out / files.REPORT if out.exists() else out)
-        began = time.perf_counter()
-        test = public_of(load(data, "test")) if public else load(data, "test")
-        report = measure(test, model, head=head, flip=flip, threads=threads, harm=robustness, seeds=seeds or ())
-        with explained(out):
-            out.mkdir(exist_ok=True)
-        files.write(report, out)
-    print(files.table(report))
-    print(f"{out / files.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
 
 
 def _run_or_model(name: str) -> Path:

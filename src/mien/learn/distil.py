@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from mien.data.prepare import Split
 from mien.errors import TrainingError
 from mien.files import WholeFile
-from mien.learn.checkpoint import Machine, digest_of, enough_memory
-from mien.learn.folds import parts, whole
+from mien.learn.checkpoint import digest_of
+from mien.learn.folds import all_training, hold_out
 from mien.learn.loader import Batch, Loader, augmented
-from mien.learn.model import FERPLUS, OFFICIAL, half
+from mien.learn.machine import Machine, autocast, enough_memory
+from mien.learn.model import FERPLUS, OFFICIAL
 from mien.learn.settings import Augmentation
 from mien.learn.trained import load_trained
 
@@ -63,8 +63,8 @@ class Views:
 
 def view(images: Tensor, number: int, seed: int, augmentation: Augmentation) -> Tensor:
     """The view `number` of all `images` (n, 48, 48) uint8, in the same form, where they are."""
-    chance = Generator().manual_seed(seed * 100_003 + number)
-    changed = [augmented(part[:, None].float() / 255, augmentation, chance) for part in images.split(CHUNK)]
+    rng = Generator().manual_seed(seed * 100_003 + number)
+    changed = [augmented(part[:, None].float() / 255, augmentation, rng) for part in images.split(CHUNK)]
     return (torch.cat(changed)[:, 0] * 255).round().clamp(0, 255).byte()
 
 
@@ -78,7 +78,7 @@ class Teacher(NamedTuple):
     unseen: Tensor
 
 
-@enough_memory("the teachers", "ask fewer of them")
+@enough_memory(TrainingError("too little memory for the teachers: ask fewer of them"))
 def judge(
     data: dict[str, Split],
     sources: Sequence[Path],
@@ -97,7 +97,7 @@ def judge(
     of all. `tick` is called after each view.
     """
     torch.set_num_threads(machine.threads)
-    device, pool = torch.device(machine.device), whole(data)
+    device, pool = torch.device(machine.device), all_training(data)
     images = torch.from_numpy(pool.images).to(device)
     teachers = [_teacher(source, data, pool, device) for source in sources]
     places = [teacher.unseen for teacher in teachers]
@@ -112,8 +112,8 @@ def judge(
         faces = view(images, number, seed, augmentation)
         total = torch.zeros(len(images), LOGITS, device=device)
         for teacher, mine in zip(teachers, places, strict=True):
-            with half(device):
-                total[mine] += both_ways(teacher.net, faces, mine)
+            with autocast(device):
+                total[mine] += flip_tta(teacher.net, faces, mine)
         said[number] = packed(total / votes).cpu().numpy()
         tick(number + 1)
     grays = mean_grays(images, seed, augmentation)
@@ -128,8 +128,8 @@ def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.de
         raise TrainingError(f"{source} has no FER+ head, so it cannot teach one: train it with the recipe teacher")
     if settings.held_out == "public":  # it learned every training image
         return Teacher(net, torch.empty(0, dtype=torch.int64, device=device))
-    learned, held_out = parts(data, settings)
-    if trained.may_know(settings.held_out, digest_of(learned.images)):
+    learned, held_out = hold_out(data, settings)
+    if trained.may_have_seen(settings.held_out, digest_of(learned.images)):
         raise TrainingError(
             f"{source} learned from other images or does not say from which, so nobody knows which it has not seen: "
             "use the --data that it was trained on"
@@ -138,7 +138,7 @@ def _teacher(source: Path, data: dict[str, Split], pool: Split, device: torch.de
     return Teacher(net, torch.from_numpy(unseen).to(device))
 
 
-def both_ways(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:
+def flip_tta(net: nn.Module, faces: Tensor, rows: Tensor) -> Tensor:
     """The mean logits (rows, 15) for some of the `faces` (n, 48, 48) uint8 and their mirror images."""
     said = []
     with torch.inference_mode():
@@ -229,14 +229,14 @@ class ViewLoader(Loader):
 
     def epoch(self, number: int, augmentation: Augmentation, oversample: float) -> Iterator[Batch]:  # noqa: ARG002
         """One epoch of one view, mirrored at random, which its teachers' judgement does not depend on."""
-        chance = self._chance(number)
+        rng = self._rng(number)
         which = (number - 1) % len(self._views.logits)
         faces = self._faces(which)
         said = unpacked(torch.from_numpy(self._views.logits[which]).to(self.device))
-        for rows in self._drawn(oversample, chance):
+        for rows in self._drawn(oversample, rng):
             places = self._places[rows]
             seen = faces[places, None].float() / 255
-            mirrored = (torch.rand(len(rows), generator=chance) < 0.5).to(self.device, non_blocking=True)
+            mirrored = (torch.rand(len(rows), generator=rng) < 0.5).to(self.device, non_blocking=True)
             seen = torch.where(mirrored.view(-1, 1, 1, 1), seen.flip(3), seen)
             yield Batch(seen, self.labels[rows], self.votes[rows], rows, said[places])
 
@@ -248,25 +248,3 @@ class ViewLoader(Loader):
         if self.device.type == "cuda":
             self._kept[which] = faces
         return faces
-
-
-def distance(logits: Tensor, teachers: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """How far the student's official and FER+ heads are from their teachers' (Hinton et al. 2015, arXiv:1503.02531).
-
-    Divergences of the softened distributions, times the temperature squared, which keeps their gradients' size.
-    """
-    official, ferplus = (
-        F.kl_div(
-            (mine / temperature).log_softmax(1),
-            (theirs / temperature).log_softmax(1),
-            reduction="batchmean",
-            log_target=True,
-        )
-        * temperature**2
-        for mine, theirs in zip(_heads(logits), _heads(teachers), strict=True)
-    )
-    return official, ferplus
-
-
-def _heads(logits: Tensor) -> tuple[Tensor, Tensor]:
-    return logits[:, :OFFICIAL], logits[:, OFFICIAL:]
