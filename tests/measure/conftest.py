@@ -58,7 +58,7 @@ def write_model() -> ModelFile:
         path: Path,
         *,
         seed: int = 0,
-        noise: float = 0.06,
+        noise: float = 0.04,
         weights: float | None = None,
         temperature: float = 1.0,
         shifts: tuple[float, ...] = (0.0,) * 7,

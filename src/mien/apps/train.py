@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.apps.terminal import counted, epochs_bar, finite, printable, show
-from mien.errors import MissingExtra, TrainingError
+from mien.errors import MissingExtra, OutputError, TrainingError
 from mien.files import WholeFile, check_output, explained
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ def train(
         str | None,
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
-    views: Annotated[Path | None, typer.Option(help="Learn from what teachers predicted: distil-views' file.")] = None,
+    views: Annotated[
+        Path | None,
+        typer.Option(help="Learn from what teachers predicted: a file of distil-views or a folder."),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: random weights]"),
@@ -120,13 +123,13 @@ def train(
     """Train a network by a recipe; after a kill or Ctrl+C, --resume goes on after the last whole epoch."""
     with needs_extra():
         from mien.learn.checkpoint import holds_run
-        from mien.learn.distil import read_views
         from mien.learn.folds import load_splits
         from mien.learn.limit import TimeLimit
         from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
         from mien.learn.train import train as train_run
         from mien.learn.trained import load_trained
+        from mien.learn.views import read_views
 
         first = load_trained(_run_or_model(init)) if init is not None else None
     limit = TimeLimit(minutes)
@@ -148,6 +151,8 @@ def train(
             check_network(member.network)
     elif resume and not holds_run(out):
         raise TrainingError(f"there is no run in {out} to go on with: check --out, or begin one without --resume")
+    if taught:
+        print(f"{counted(len(taught.teachers), 'teacher')} predicted {len(taught.rows):,} training images.")
     learn = partial(train_run, load_splits(data, settings.held_out), views=taught, init=first, limit=limit)
     code, failed = 0, []
     for folder, each in runs.items():
@@ -225,33 +230,36 @@ def advising() -> Iterator[None]:
 def distil_views(
     teachers: Annotated[list[str], typer.Argument(help="Folders of runs, model files, or m or s from the package.")],
     data: Processed = Path("processed"),
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
+    out: Annotated[Path, typer.Option(help="The file to write, or a folder for NAME.npz of each teacher.")] = Path(
+        "views.npz"
+    ),
     count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the changes that make a view.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the augmentation that makes a view.")] = 0,
     recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
     everyone: Annotated[
-        bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
+        bool, typer.Option("--everyone", help="Predict all images, also those that the teacher learned from.")
     ] = False,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Store what teachers say of seeded views of every training image, for students to learn from."""
+    """Store what teachers predict on views of the training images that they did not learn from, for students."""
     with needs_extra():
-        from mien.learn import distil
+        from mien.learn.distil import predict_views
         from mien.learn.folds import load_splits
         from mien.learn.machine import find_machine
         from mien.learn.settings import settings_of
+        from mien.learn.views import write_views
+    sources = [_run_or_model(teacher) for teacher in teachers]
+    files = _files_for(sources, out)
     augmentation = settings_of(recipe).augmentation
-    check_output(out)
     began = time.perf_counter()
 
     def tick(done: int) -> None:
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
     machine = find_machine(device, threads)
-    sources = [_run_or_model(teacher) for teacher in teachers]
     with needs_extra():
-        views = distil.judge(
+        found = predict_views(
             load_splits(data, "val"),
             sources,
             augmentation,
@@ -261,9 +269,32 @@ def distil_views(
             everyone=everyone,
             tick=tick,
         )
-    distil.write_views(views, out)
-    size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
-    print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
+    for file, views in zip(files, found, strict=True):
+        write_views(views, file)
+        [teacher], size = views.teachers, file.stat().st_size / 1e6
+        print(
+            f"{printable(str(file))}: {count} views of {len(views.rows):,} images by {teacher.name}, {size:.1f} MB; "
+            f"accuracy {teacher.accuracy:.4f}{'' if everyone else ', out of fold'}."
+        )
+
+
+def _files_for(teachers: list[Path], out: Path) -> list[Path]:
+    """The file for the views of each teacher, checked to be writable."""
+    from mien.learn.distil import name_of
+
+    if out.suffix == ".npz":
+        if len(teachers) > 1:
+            raise OutputError(f"cannot write {out}: several teachers need a folder, one for NAME.npz of each")
+        files = [out]
+    else:
+        with explained(out):
+            out.mkdir(parents=True, exist_ok=True)
+        files = [out / f"{name_of(teacher)}.npz" for teacher in teachers]
+        if len(set(files)) < len(files):
+            raise OutputError("two teachers have the same name, and so would their files: give them in two calls")
+    for file in files:
+        check_output(file)
+    return files
 
 
 def export(

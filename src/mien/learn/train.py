@@ -20,7 +20,7 @@ from mien.files import WholeFile
 from mien.learn import checkpoint
 from mien.learn.calibrate import calibrated
 from mien.learn.checkpoint import HELD_OUT, WEIGHTS, State, digest_of
-from mien.learn.distil import ViewLoader, Views, flip_tta
+from mien.learn.distil import ViewLoader, flip_tta
 from mien.learn.folds import all_training, hold_out
 from mien.learn.limit import TimeLimit
 from mien.learn.loader import Loader
@@ -29,6 +29,7 @@ from mien.learn.machine import Machine, autocast, enough_memory
 from mien.learn.model import OFFICIAL, build
 from mien.learn.settings import Settings, SettingsError
 from mien.learn.trained import Trained, load_trained, unfold_batch_norm
+from mien.learn.views import Views
 
 Tick = Callable[[int, int, int, float, float], None]
 """Called as an epoch proceeds: epoch, step, steps of the epoch, mean loss so far, images per second."""
