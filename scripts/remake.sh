@@ -8,7 +8,14 @@
 set -euo pipefail
 data=${1:-processed} runs=${2:-runs}
 
-python -m mien train --recipe student-m --data "$data" --out "$runs/student-m" --resume
+train() { # begin the run $1, or go on with it
+    local out=$1
+    shift
+    [ ! -e "$out/settings.json" ] || set -- "$@" --resume
+    python -m mien train --data "$data" --out "$out" "$@"
+}
+
+train "$runs/student-m" --recipe student-m
 [ -e "$runs/views-m.npz" ] ||
     python -m mien distil-views "$runs/student-m" --everyone --count 24 --data "$data" --out "$runs/views-m.npz"
-python -m mien train --recipe student-s --views "$runs/views-m.npz" --data "$data" --out "$runs/student-s" --resume
+train "$runs/student-s" --recipe student-s --views "$runs/views-m.npz"

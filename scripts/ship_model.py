@@ -1,6 +1,6 @@
-"""Make a run's network, or the mean of several, one of the packaged ones; let every document say what it does.
+"""Make a run's network one of the packaged ones; let every document say what it does.
 
-    python scripts/ship_model.py RUN [RUN ...] [--size s] [--data processed]
+    python scripts/ship_model.py RUN [--size s] [--data processed]
 
 Exports it, writes its SHA-256 into see/weights.py, measures it on the test images into docs/report or docs/report-m,
 and puts the tables into MODEL_CARD.md and README.md. PrivateTest is looked at here, so this is for when everything has
@@ -28,12 +28,12 @@ REPORTS = {"s": "docs/report", "m": "docs/report-m"}
 def main() -> None:
     """Ship what is named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", type=Path, nargs="+", help="the run's folder, several of them, or a model file")
+    parser.add_argument("run", type=Path, help="the run's folder, or a model file")
     parser.add_argument("--size", choices=PACKAGED, default="s", help="which of the packaged networks it becomes")
     parser.add_argument("--data", type=Path, default=Path("processed"), help="what `mien data prepare` wrote")
     options = parser.parse_args()
     model, out = ROOT / "src/mien/models" / PACKAGED[options.size], REPORTS[options.size]
-    mien("export", *options.runs, "--out", model, "--half", "--data", options.data)
+    mien("export", options.run, "--out", model, "--half", "--data", options.data)
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     change(ROOT / "src/mien/see/weights.py", rf'("{re.escape(model.name)}": ")\w+', rf"\g<1>{digest}")
     mien("evaluate", "--data", options.data, "--model", options.size, "--out", ROOT / out, "--robustness")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.prepare import ARRAYS, load
-from mien.labels import EMOTIONS
+from mien.labels import EMOTIONS, SIDE
 
 COUNTS = {"train": 48, "val": 32, "test": 32}
 
@@ -26,12 +26,12 @@ def some(folder: Path, split: str, count: int) -> dict[str, np.ndarray]:
 
 def noise(split: str, count: int) -> dict[str, np.ndarray]:
     """Images of noise, with labels and votes in turn."""
-    chance = np.random.default_rng(list(COUNTS).index(split))
+    rng = np.random.default_rng(list(COUNTS).index(split))
     columns = {
-        "images": chance.integers(0, 256, (count, 48, 48), np.uint8),
+        "images": rng.integers(0, 256, (count, SIDE, SIDE), np.uint8),
         "labels": (np.arange(count) % len(EMOTIONS)).astype(np.uint8),
         "rows": np.arange(count, dtype=np.int32) + 1000 * list(COUNTS).index(split),
-        "votes": chance.integers(0, 5, (count, 10), np.uint8),
+        "votes": rng.integers(0, 5, (count, 10), np.uint8),
     }
     if split == "test":
         columns["usage"] = (np.arange(count) % 2 + 1).astype(np.uint8)

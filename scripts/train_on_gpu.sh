@@ -29,15 +29,17 @@ views) # by the members that are done
     fi
     # shellcheck disable=SC2046,SC2086
     mien distil-views $(echo "$held_out" | sed 's|/held_out.npz||') --data "$DATA" \
-        --out "$RUNS/views.npz" --count "$VIEWS" $OPTIONS
+        --out "$RUNS/views" --count "$VIEWS" $OPTIONS
     ;;
 students) # side by side: networks this small leave a GPU idle by themselves
     pids=""
     for seed in $SEEDS; do
         for size in s m; do
+            out="$RUNS/student-$size-$seed" resume=""
+            [ ! -e "$out/settings.json" ] || resume=--resume
             # shellcheck disable=SC2086
-            mien train --recipe "student-$size" --views "$RUNS/views.npz" --data "$DATA" --resume \
-                --out "$RUNS/student-$size-$seed" --set "seed=$seed" --minutes "$MINUTES" $STUDENT $OPTIONS &
+            mien train --recipe "student-$size" --views "$RUNS/views" --data "$DATA" --out "$out" $resume \
+                --set "seed=$seed" --minutes "$MINUTES" $STUDENT $OPTIONS &
             pids="$pids $!"
         done
     done

@@ -18,8 +18,9 @@ from onnx import TensorProto, helper
 from mien.data.prepare import Split
 from mien.errors import ModelError, OutputError, TrainingError
 from mien.labels import EMOTIONS
-from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
+from mien.learn.checkpoint import WEIGHTS, load_checkpoint
 from mien.learn.export import HALF_TOLERANCE, TOLERANCE, export, is_calibrated
+from mien.learn.machine import Machine
 from mien.learn.model import FERPLUS, OFFICIAL, build
 from mien.learn.settings import Settings
 from mien.learn.train import train
@@ -158,7 +159,7 @@ def test_a_run_that_was_stopped_early_can_be_exported(run: Path, model: Path, tm
 def test_what_cannot_be_exported_leaves_the_file_that_was_there(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "emotion.onnx"
     out.write_text("mine")
-    with pytest.raises(TrainingError, match="does not exist: train with"):
+    with pytest.raises(TrainingError, match="does not exist: train a network"):
         export(tmp_path, out)
     (tmp_path / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:1000])
     with pytest.raises(TrainingError, match="may be truncated: train anew"):
@@ -192,7 +193,7 @@ def test_weights_too_large_for_16_bits_are_one_line(run: Path, tmp_path: Path) -
     saved = load_checkpoint(run / WEIGHTS)
     max(saved["model"].values(), key=lambda weights: weights.numel()).fill_(1e6)
     torch.save(saved, tmp_path / WEIGHTS)
-    with pytest.raises(ModelError, match="do not fit into 16 bits: leave --half out"):
+    with pytest.raises(ModelError, match="do not fit into 16 bits: store them in 32"):
         export(tmp_path, tmp_path / "emotion.onnx", half=True)
     assert [file.name for file in tmp_path.iterdir()] == [WEIGHTS]
 
@@ -201,7 +202,7 @@ def test_weights_that_are_no_numbers_are_refused(run: Path, tmp_path: Path) -> N
     saved = load_checkpoint(run / WEIGHTS)
     next(iter(saved["model"].values())).fill_(float("nan"))
     torch.save(saved, tmp_path / WEIGHTS)
-    with pytest.raises(TrainingError, match="weights that are no numbers: train it again"):
+    with pytest.raises(TrainingError, match="weights that are NaN or infinite: train it again"):
         export(tmp_path, tmp_path / "emotion.onnx")
 
 

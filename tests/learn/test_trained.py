@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +15,14 @@ import torch
 from mien.apps.cli import main
 from mien.data.prepare import Split
 from mien.errors import ModelError, TrainingError
-from mien.learn.checkpoint import WEIGHTS, Machine, load_checkpoint
-from mien.learn.distil import judge
-from mien.learn.export import export, is_calibrated
+from mien.learn.checkpoint import WEIGHTS, load_checkpoint
+from mien.learn.distil import predict_views
+from mien.learn.export import export
+from mien.learn.machine import Machine
 from mien.learn.model import OFFICIAL
 from mien.learn.settings import Augmentation, Settings
 from mien.learn.train import train
-from mien.learn.trained import Trained, load_mean, load_trained, unfolded
+from mien.learn.trained import Trained, load_trained, unfold_batch_norm
 from mien.see.classify import Classifier, model_path
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_an_unfolded_network_says_the_same_with_the_statistics_of_a_batch(size: 
     """In training, normalisation counts on the batch: that the scores stay is what shows that it has its work back."""
     trained = load_trained(model_path(size))
     before = probabilities(trained)
-    net = unfolded(trained.net, PIXELS)
+    net = unfold_batch_norm(trained.net, PIXELS)
     for module in net.modules():
         module.training = isinstance(module, torch.nn.BatchNorm2d)
     assert np.abs(probabilities(trained._replace(net=net)) - before).max() < 1e-3  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def test_what_cannot_be_trained_is_refused(model: Path, tmp_path: Path) -> None:
 # --- Learning on -----------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_begins_with_a_model_is_ahead_of_one_that_begins_with_chance(
+def test_a_run_that_begins_with_a_model_is_ahead_of_one_with_random_weights(
     voted: dict[str, Split], run: Path, model: Path, quick: Settings, tmp_path: Path
 ) -> None:
     first = load_trained(model)
@@ -104,7 +104,7 @@ def test_a_run_goes_on_only_with_the_model_that_it_began_with(
 ) -> None:
     first = load_trained(model)
     settings = replace(quick, votes=0.5, epochs=1, init=first.digest)
-    with pytest.raises(TrainingError, match="as --init"):
+    with pytest.raises(TrainingError, match="give the model that it began with"):
         train(voted, tmp_path, settings, machine=Machine())
     with pytest.raises(TrainingError, match="plain-s with a FER"):
         train(voted, tmp_path, replace(settings, network="baseline"), machine=Machine(), init=first)
@@ -116,12 +116,12 @@ def test_a_model_file_teaches_as_its_run_does(
     how = Augmentation()
     train(voted, tmp_path / "all", replace(quick, votes=0.5, epochs=1, held_out="public"), machine=Machine())
     export(tmp_path / "all", tmp_path / "all.onnx")
-    for pair in ((run, model), (tmp_path / "all", tmp_path / "all.onnx")):
-        judged = [judge(voted, [each], how, machine=Machine(), count=1).logits.astype(int) for each in pair]
-        assert np.abs(judged[0] - judged[1]).max() <= 1  # a step of rounding
+    for everyone, pair in ((False, (run, model)), (True, (tmp_path / "all", tmp_path / "all.onnx"))):
+        one, two = predict_views(voted, pair, how, machine=Machine(), count=1, everyone=everyone)
+        assert np.abs(one.logits.astype(int) - two.logits).max() <= 1  # where a batch of another size rounds otherwise
     other = {**voted, "train": voted["val"], "val": voted["train"]}
-    with pytest.raises(TrainingError, match="nobody knows which it has not seen"):
-        judge(other, [model], how, machine=Machine(), count=1)
+    with pytest.raises(TrainingError, match="may have seen any of these"):
+        predict_views(other, [model], how, machine=Machine(), count=1)
 
 
 def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
@@ -129,7 +129,7 @@ def test_a_run_does_not_hold_out_what_it_begins_with_has_learned(
 ) -> None:
     first = load_trained(model)
     settings = replace(quick, votes=0.5, init=first.digest, held_out="0")
-    with pytest.raises(TrainingError, match="with --set held_out=public"):
+    with pytest.raises(TrainingError, match="hold out PublicTest"):
         train(voted, tmp_path, settings, machine=Machine(), init=first)
 
 
@@ -151,55 +151,6 @@ def test_a_model_file_that_recommends_a_head_it_has_not_is_not_exported(model: P
 def test_a_file_of_a_run_is_not_taken_for_its_folder(run: Path) -> None:
     with pytest.raises(TrainingError, match=r"model\.pt is neither the folder of a run nor an ONNX file"):
         load_trained(run / WEIGHTS)
-
-
-# --- The mean of several runs ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def siblings(voted: dict[str, Split], model: Path, quick: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two runs that began with `model`, and of one that began by chance."""
-    out = tmp_path_factory.mktemp("siblings")
-    first = load_trained(model)
-    settings = replace(quick, votes=0.5, epochs=1)
-    for name, init, seed in (("a", first, 0), ("b", first, 1), ("c", None, 0)):
-        mine = replace(settings, init=init.digest if init else "", seed=seed)
-        train(voted, out / name, mine, machine=Machine(), init=init)
-    return out
-
-
-def test_the_mean_of_runs_has_the_mean_of_their_weights(siblings: Path) -> None:
-    mean, *members = load_mean([siblings / "a", siblings / "b"]), *map(load_trained, (siblings / "a", siblings / "b"))
-    one, two, both = (each.net.state_dict() for each in (*members, mean))
-    for name, weight in both.items():
-        if weight.is_floating_point():
-            assert torch.allclose(weight, (one[name] + two[name]) / 2, atol=1e-6)
-    assert not torch.equal(one["0.0.weight"], two["0.0.weight"])
-    assert [each.seed for each in (mean.settings, *mean.others)] == [0, 1]
-
-
-def test_the_mean_is_exported_and_calibrated(
-    siblings: Path, voted: dict[str, Split], written: Callable[..., Path], tmp_path: Path
-) -> None:
-    runs = [siblings / "a", siblings / "b"]
-    export(runs, tmp_path / "mean.onnx")
-    assert not is_calibrated(tmp_path / "mean.onnx")
-    export(runs, tmp_path / "mean.onnx", data=written(voted, tmp_path / "data"))
-    assert is_calibrated(tmp_path / "mean.onnx")
-    assert [other.seed for other in load_trained(tmp_path / "mean.onnx").others] == [1]
-    with torch.inference_mode():
-        official = load_mean(runs).net(PIXELS)[:, :OFFICIAL]
-    calibrated = load_trained(tmp_path / "mean.onnx").calibration[0](official).softmax(1)
-    assert np.abs(np.asarray(calibrated) - Classifier(tmp_path / "mean.onnx")(FACES)).max() < TOLERANCE
-
-
-def test_only_runs_that_began_alike_have_a_mean(siblings: Path, model: Path) -> None:
-    with pytest.raises(TrainingError, match="the same --init"):
-        load_mean([siblings / "a", siblings / "c"])
-    with pytest.raises(TrainingError, match="named twice"):
-        load_mean([siblings / "a", siblings / "a"])
-    with pytest.raises(TrainingError, match="only the folders of runs"):
-        load_mean([siblings / "a", model])
 
 
 # --- The command -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import typer
 import typer.core
 
 from mien import __version__
+from mien.apps import measure as measuring
 from mien.apps import train as training
 from mien.apps.terminal import finite, say
 from mien.errors import MienError, SourceError, SourceWarning
@@ -275,6 +276,7 @@ def _reader(model: str, **options: Any) -> Callable[[], Reader]:
 
 
 training.add_to(app)
+measuring.add_to(app)
 
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")

@@ -1,4 +1,4 @@
-"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export, evaluate."""
+"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.apps.terminal import counted, epochs_bar, finite, printable, show
-from mien.errors import MissingExtra, TrainingError
-from mien.files import check_output, explained
+from mien.errors import MissingExtra, OutputError, TrainingError
+from mien.files import WholeFile, check_output, explained
 
 if TYPE_CHECKING:
     from mien.learn.limit import TimeLimit
@@ -31,7 +31,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, distil_views, export, evaluate):
+    for command in (train, distil_views, export):
         app.command()(command)
 
 
@@ -41,7 +41,7 @@ def needs_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"torch", "onnx", "sklearn", "matplotlib"}:
+        if (error.name or "").partition(".")[0] not in {"torch", "onnx", "matplotlib"}:
             raise
         raise MissingExtra(f"this command needs {error.name}: pip install 'mien[train]'") from None
 
@@ -96,7 +96,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="baseline, student-s, student-m or teacher.")] = "baseline",
     data: Processed = Path("processed"),
     out: Annotated[Path | None, typer.Option(help="The run's folder.  \\[default: runs/RECIPE]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out after its last epoch.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in epochs=20 or augmentation.rotation=10.")
     ] = None,
@@ -105,39 +105,40 @@ def train(
         str | None,
         typer.Option(help="Train several, as in resnet-18:0,vgg-13:1 (network:fold); called again it goes on."),
     ] = None,
-    views: Annotated[Path | None, typer.Option(help="Learn from what teachers said: distil-views' file.")] = None,
+    views: Annotated[
+        Path | None,
+        typer.Option(help="Learn from what teachers predicted: a file of distil-views or a folder."),
+    ] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: chance]"),
+        typer.Option(help="Begin with the weights of s, m, an ONNX file or a run.  \\[default: random weights]"),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            min=0.01, callback=finite, help="Begin no epoch that would end later, as far as earlier ones tell."
-        ),
+        typer.Option(min=0.01, callback=finite, help="Begin no epoch that would probably end after so many minutes."),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> int:
-    """Train a network by a recipe; after a kill or Ctrl+C --resume goes on from the last checkpoint."""
+    """Train a network by a recipe; after a kill or Ctrl+C, --resume goes on after the last whole epoch."""
     with needs_extra():
-        from mien.learn.checkpoint import CHECKPOINT, WEIGHTS, machine
-        from mien.learn.distil import read_views
-        from mien.learn.folds import splits
+        from mien.learn.checkpoint import holds_run
+        from mien.learn.folds import load_splits
         from mien.learn.limit import TimeLimit
         from mien.learn.model import check_network
         from mien.learn.settings import members_of, settings_of
         from mien.learn.train import train as train_run
         from mien.learn.trained import load_trained
+        from mien.learn.views import read_views
 
         first = load_trained(_run_or_model(init)) if init is not None else None
     limit = TimeLimit(minutes)
-    judged = read_views(views) if views else None
+    taught = read_views(views) if views else None
     settings = settings_of(recipe, set_ or [])
     if fold is not None:
         settings = replace(settings, held_out=str(fold))
-    if judged:
-        settings = replace(settings, views=judged.digest)
+    if taught:
+        settings = replace(settings, views=taught.digest)
     if first:
         settings = replace(settings, init=first.digest)
     out = out or Path("runs") / recipe
@@ -148,25 +149,21 @@ def train(
         runs = {out / name: member for name, member in members_of(settings, members).items()}
         for member in runs.values():  # before the first of them is trained
             check_network(member.network)
-        resume = True  # the same command again goes on where it stopped
-    prepared = splits(data, settings.held_out)
+    elif resume and not holds_run(out):
+        raise TrainingError(f"there is no run in {out} to go on with: check --out, or begin one without --resume")
+    if taught:
+        print(f"{counted(len(taught.teachers), 'teacher')} predicted {len(taught.rows):,} training images.")
+    learn = partial(train_run, load_splits(data, settings.held_out), views=taught, init=first, limit=limit)
     code, failed = 0, []
     for folder, each in runs.items():
-        on = machine(device, threads, folder if resume else None)
-        if resume and members is None and not any((folder / file).exists() for file in (CHECKPOINT, WEIGHTS)):
-            print(f"There is no run in {printable(str(folder))} to go on with: it begins anew.")
-        where = printable(str(folder))
-        print(f"{each.network} on {on.device}, {counted(on.threads, 'thread')}, into {where}", flush=True)
-        learn = partial(
-            train_run, prepared, folder, each, machine=on, resume=resume, views=judged, init=first, limit=limit
-        )
         try:
-            code = _watched(learn, folder, each, limit)
+            goes_on = holds_run(folder) if members else resume
+            code = _train_one(partial(learn, folder, each), folder, each, goes_on, device, threads, limit)
         except TrainingError as error:
             if members is None:
                 raise
-            print(f"{where}: {error}", file=sys.stderr)  # the other members do not depend on it
-            failed.append(where)
+            print(f"{printable(str(folder))}: {error}", file=sys.stderr)  # the other members do not depend on it
+            failed.append(printable(str(folder)))
             continue
         if code or limit.over:
             why = "Stopped" if code else "Too little time is left for another epoch"
@@ -177,20 +174,37 @@ def train(
     return code
 
 
-def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, settings: Settings, limit: TimeLimit) -> int:
+def _train_one(
+    learn: Callable[..., list[dict[str, float]]],
+    out: Path,
+    settings: Settings,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    limit: TimeLimit,
+) -> int:
     """Train one run, showing its epochs as they come; the exit code."""
-    from mien.learn import checkpoint, figures
+    from mien.learn import figures
+    from mien.learn.checkpoint import history_of, machine_of
+    from mien.learn.machine import find_machine
 
+    machine = find_machine(device, threads, machine_of(out) if resume else None)
+    where = printable(str(out))
+    print(f"{settings.network} on {machine.device}, {counted(machine.threads, 'thread')}, into {where}", flush=True)
     rows: list[dict[str, float]] = []
     code = 0
-    with epochs_bar(settings.epochs, limit) as (tick, report):
+    with epochs_bar(settings.epochs, limit) as (tick, report), advising():
         try:
-            rows = learn(tick=tick, report=report)
+            rows = learn(machine=machine, resume=resume, tick=tick, report=report)
         except KeyboardInterrupt:
             code = 130
-    rows = rows or checkpoint.history(out)
+    rows = rows or history_of(out)
     if rows:
-        figures.losses(rows, out / "plots" / "model_loss_during_training.png")
+        plot = out / "plots" / "model_loss_during_training.png"
+        with explained(plot.parent):
+            plot.parent.mkdir(exist_ok=True)
+        with WholeFile(plot, "wb") as file:
+            file.write(figures.losses(rows))
         kept = min(rows, key=lambda row: row["val_loss"]) if settings.patience else rows[-1]
         on = {"val": "validation", "public": "PublicTest"}.get(settings.held_out, f"fold {settings.held_out}")
         found = f"loss {kept['val_loss']:.4f}, accuracy {kept['val_accuracy']:.4f} on {on}"
@@ -198,58 +212,93 @@ def _watched(learn: Callable[..., list[dict[str, float]]], out: Path, settings: 
     return code
 
 
+@contextmanager
+def advising() -> Iterator[None]:
+    """Add to an error of training what to type instead."""
+    from mien.learn.checkpoint import RunExistsError
+    from mien.learn.settings import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        options = " ".join(f"--set {name}={value:g}" for name, value in error.instead.items())
+        raise TrainingError(f"{error} ({options})") from None
+    except RunExistsError as error:
+        raise TrainingError(f"{error}: go on with --resume, or give --out another name") from None
+
+
 def distil_views(
     teachers: Annotated[list[str], typer.Argument(help="Folders of runs, model files, or m or s from the package.")],
     data: Processed = Path("processed"),
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("views.npz"),
+    out: Annotated[Path, typer.Option(help="The file to write, or a folder for NAME.npz of each teacher.")] = Path(
+        "views.npz"
+    ),
     count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the changes that make a view.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the augmentation that makes a view.")] = 0,
     recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
     everyone: Annotated[
-        bool, typer.Option("--everyone", help="Ask all teachers, also those that learned from the image.")
+        bool, typer.Option("--everyone", help="Predict all images, also those that the teacher learned from.")
     ] = False,
-    mixup: Annotated[
-        float, typer.Option(min=0, max=1, callback=finite, help="The share of faces that another is mixed into.")
-    ] = 0.0,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Store what teachers say of seeded views of every training image, for students to learn from."""
+    """Store what teachers predict on views of the training images that they did not learn from, for students."""
     with needs_extra():
-        from mien.learn import checkpoint, distil
-        from mien.learn.folds import splits
+        from mien.learn.distil import predict_views
+        from mien.learn.folds import load_splits
+        from mien.learn.machine import find_machine
         from mien.learn.settings import settings_of
+        from mien.learn.views import write_views
+    sources = [_run_or_model(teacher) for teacher in teachers]
+    files = _files_for(sources, out)
     augmentation = settings_of(recipe).augmentation
-    check_output(out)
     began = time.perf_counter()
 
     def tick(done: int) -> None:
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
-    machine = checkpoint.machine(device, threads)
-    sources = [_run_or_model(teacher) for teacher in teachers]
+    machine = find_machine(device, threads)
     with needs_extra():
-        views = distil.judge(
-            splits(data, "val"),
+        found = predict_views(
+            load_splits(data, "val"),
             sources,
             augmentation,
             machine=machine,
             count=count,
             seed=seed,
             everyone=everyone,
-            mixup=mixup,
             tick=tick,
         )
-    distil.write_views(views, out)
-    size, by = out.stat().st_size / 1e6, counted(len(sources), "teacher")
-    print(f"{printable(str(out))}: {count} views of {len(views.rows):,} images by {by}, {size:.1f} MB.")
+    for file, views in zip(files, found, strict=True):
+        write_views(views, file)
+        [teacher], size = views.teachers, file.stat().st_size / 1e6
+        print(
+            f"{printable(str(file))}: {count} views of {len(views.rows):,} images by {teacher.name}, {size:.1f} MB; "
+            f"accuracy {teacher.accuracy:.4f}{'' if everyone else ', out of fold'}."
+        )
+
+
+def _files_for(teachers: list[Path], out: Path) -> list[Path]:
+    """The file for the views of each teacher, checked to be writable."""
+    from mien.learn.distil import name_of
+
+    if out.suffix == ".npz":
+        if len(teachers) > 1:
+            raise OutputError(f"cannot write {out}: several teachers need a folder, one for NAME.npz of each")
+        files = [out]
+    else:
+        with explained(out):
+            out.mkdir(parents=True, exist_ok=True)
+        files = [out / f"{name_of(teacher)}.npz" for teacher in teachers]
+        if len(set(files)) < len(files):
+            raise OutputError("two teachers have the same name, and so would their files: give them in two calls")
+    for file in files:
+        check_output(file)
+    return files
 
 
 def export(
-    runs: Annotated[
-        list[str],
-        typer.Argument(help="A run's folder, or a model; of several runs their mean, if --init is one."),
-    ],
+    run: Annotated[str, typer.Argument(help="A run's folder, or a model: s, m or an ONNX file.")],
     out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
     head: Annotated[
         str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
@@ -264,47 +313,12 @@ def export(
         from mien.learn.export import export as export_model
         from mien.learn.export import is_calibrated
 
-        sources = [_run_or_model(run) for run in runs]
-        difference, calibrated = export_model(sources, out, head, half=half, data=data), is_calibrated(out)
+        difference, calibrated = export_model(_run_or_model(run), out, head, half=half, data=data), is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
     if not calibrated:
         print("Its probabilities are not calibrated: give the prepared data that it learned from as --data.")
-
-
-def evaluate(
-    data: Processed = Path("processed"),
-    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("report"),
-    model: Annotated[str | None, typer.Option(help="s, m or an ONNX file.  \\[default: s]")] = None,
-    head: Annotated[str | None, typer.Option(help="official, ferplus or blend.  \\[default: the model's own]")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Average each face with its mirror image.")] = False,
-    public: Annotated[
-        bool, typer.Option("--public", help="On PublicTest alone, for as long as there is something to choose.")
-    ] = False,
-    seeds: Annotated[
-        list[str] | None, typer.Option(help="A model of the same recipe and another seed, once for each.")
-    ] = None,
-    robustness: Annotated[bool, typer.Option("--robustness", help="Also under eight corruptions: minutes.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-) -> None:
-    """Measure a model on FER2013's test images through the classifier that users run."""
-    from mien.data.prepare import load
-
-    with needs_extra():
-        from mien.learn.folds import public as public_of
-        from mien.measure import report as files
-        from mien.measure.evaluate import evaluate as measure
-
-        check_output(out / files.REPORT if out.exists() else out)
-        began = time.perf_counter()
-        test = public_of(load(data, "test")) if public else load(data, "test")
-        report = measure(test, model, head=head, flip=flip, threads=threads, harm=robustness, seeds=seeds or ())
-        with explained(out):
-            out.mkdir(exist_ok=True)
-        files.write(report, out)
-    print(files.table(report))
-    print(f"{out / files.REPORT} written in {time.perf_counter() - began:.1f} s.", file=sys.stderr)
 
 
 def _run_or_model(name: str) -> Path:

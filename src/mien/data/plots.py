@@ -28,7 +28,7 @@ def class_distribution(counts: dict[str, NDArray[Any]]) -> bytes:
     axes.set(ylabel="images")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def sample_images(samples: list[Bytes]) -> bytes:
@@ -45,7 +45,7 @@ def sample_images(samples: list[Bytes]) -> bytes:
     axes.set_yticks([row * step + SIDE / 2 for row in range(len(samples))], EMOTIONS)
     axes.set_xticks([])
     _without_frame(axes)
-    return _png(figure)
+    return png(figure)
 
 
 def mean_faces(faces: NDArray[np.float64]) -> bytes:
@@ -67,7 +67,7 @@ def mean_faces(faces: NDArray[np.float64]) -> bytes:
     for axes in rows.flat:
         axes.set(xticks=[], yticks=[])
         _without_frame(axes)
-    return _png(figure)
+    return png(figure)
 
 
 def label_noise(votes: NDArray[np.float64], name: str) -> bytes:
@@ -83,7 +83,7 @@ def label_noise(votes: NDArray[np.float64], name: str) -> bytes:
     axes.set_xticks(range(len(columns)), [FERPLUS[place] for place in columns], rotation=30, ha="right")
     axes.set_yticks(range(len(EMOTIONS)), EMOTIONS)
     axes.set(xlabel="share of the votes of FER+ in %", ylabel=f"FER2013's label ({name})")
-    return _png(figure)
+    return png(figure)
 
 
 def _without_frame(axes: Any) -> None:
@@ -92,7 +92,8 @@ def _without_frame(axes: Any) -> None:
         spine.set_visible(False)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The bytes of a figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""How sure a network may be: a temperature and a shift of each class for every head, fitted on what was held out."""
+"""Calibration: a temperature and a shift of each class for every head, fitted on what was held out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PLACES = 4  # of what is kept: a shift of 1e-4 moves no probability by more
 
 
 class Calibration(NamedTuple):
-    """Of one head: its logits are divided by `temperature`, then `shifts` (c,) are added."""
+    """That of one head: its logits are divided by `temperature`, then `shifts` (c,) are added."""
 
     temperature: float
     shifts: list[float]
 
     @classmethod
     def none(cls, classes: int) -> Calibration:
-        """What leaves the logits as they are."""
+        """The calibration that leaves logits as they are."""
         return cls(1.0, [0.0] * classes)
 
     def __call__(self, logits: Tensor) -> Tensor:
@@ -30,11 +30,11 @@ class Calibration(NamedTuple):
         return logits / self.temperature + logits.new_tensor(self.shifts)
 
 
-def calibrated(net: nn.Module, check: Loader) -> list[Calibration]:
-    """That of each head of a network, fitted on the labels and the votes of what was held out."""
+def calibrated(net: nn.Module, validation: Loader) -> list[Calibration]:
+    """The calibration of each head of a network, fitted on the labels and votes of what was held out."""
     with torch.inference_mode():
-        logits = torch.cat([net(batch.faces) for batch in check.in_order()]).cpu()
-    targets = F.one_hot(check.labels.cpu(), OFFICIAL), check.votes.cpu()
+        logits = torch.cat([net(batch.faces) for batch in validation.in_order()]).cpu()
+    targets = F.one_hot(validation.labels.cpu(), OFFICIAL), validation.votes.cpu()
     heads = zip((logits[:, :OFFICIAL], logits[:, OFFICIAL:]), targets, strict=True)
     return [calibrate(*head) for head in heads if head[0].shape[1]]
 
@@ -42,10 +42,10 @@ def calibrated(net: nn.Module, check: Loader) -> list[Calibration]:
 def calibrate(logits: Tensor, targets: Tensor) -> Calibration:
     """The calibration of `logits` (n, c) that makes the distributions `targets` (n, c) likeliest.
 
-    The temperature takes back how sure training made the network (Guo et al. 2017, arXiv:1706.04599, section 4.2), the
-    shifts what oversampling taught it of how frequent each class is (Alexandari et al. 2020, arXiv:1901.06852, section
-    2.3, "bias-corrected temperature scaling"). A normal prior of width 1 on each of them decides where there are few
-    rows, or none of a class; rows of `targets` that are all zero count for nothing.
+    The temperature corrects overconfidence (Guo et al. 2017, arXiv:1706.04599, section 4.2), the shifts the frequencies
+    of the classes, which oversampling changed (Alexandari et al. 2020, arXiv:1901.06852, section 2.3, "bias-corrected
+    temperature scaling"). A normal prior of width 1 on each decides where there are few rows, or none of a class; rows
+    of `targets` that are all zero count for nothing.
     """
     logits, targets = logits.double(), targets.double()
     free = torch.zeros(1 + logits.shape[1], dtype=torch.float64, requires_grad=True)  # logarithm of the scale; shifts

@@ -1,4 +1,4 @@
-"""Checkpoint → ONNX: scaling, calibration, softmax and label names go into the file, which then proves itself."""
+"""Checkpoint → ONNX file with scaling, calibration, softmax and label names inside, checked through `Classifier`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from torch import Tensor, nn
 
 from mien.errors import ModelError, OutputError, TrainingError
 from mien.files import WholeFile, check_output, explained
-from mien.labels import EMOTIONS
+from mien.labels import EMOTIONS, SIDE
 from mien.learn.calibrate import Calibration, calibrated
 from mien.learn.checkpoint import digest_of
-from mien.learn.folds import parts, splits
+from mien.learn.folds import hold_out, load_splits
 from mien.learn.loader import Loader
 from mien.learn.model import OFFICIAL
-from mien.learn.trained import IN_16_BITS, Trained, load_mean
+from mien.learn.trained import IN_16_BITS, Trained, load_trained
 from mien.see.classify import HEADS, Classifier
 
 OPSET = 17  # ONNX Runtime reads it since 1.12
@@ -34,7 +33,7 @@ LARGE = 1000  # numbers: smaller arrays are not worth a node
 
 
 class Shipped(nn.Module):
-    """The network as users run it: (n, 1, 48, 48) bytes in, (n, 7) probabilities of each head out."""
+    """The network as users run it: (n, 1, 48, 48) bytes in, the (n, 7) probabilities of each head out."""
 
     def __init__(self, net: nn.Module, calibration: list[Calibration]) -> None:
         super().__init__()
@@ -42,7 +41,7 @@ class Shipped(nn.Module):
         self.calibration = calibration
 
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
-        """Contempt, the last logit, is no emotion of ours: without it its probability is shared among the seven."""
+        """Scale, predict, calibrate, drop contempt (the last FER+ logit, none of the seven emotions), normalise."""
         logits = self.net(faces.float() / 255)
         heads = logits.split([len(of_head.shifts) for of_head in self.calibration], dim=1)
         pairs = zip(heads, self.calibration, strict=True)
@@ -50,34 +49,32 @@ class Shipped(nn.Module):
 
 
 def export(
-    run: Path | Sequence[Path],
+    run: Path,
     out: Path,
     head: str | None = None,
     *,
     half: bool = False,
     data: Path | None = None,
 ) -> float:
-    """Write the weights that the run in the folder `run` kept, or those of a model file, to the ONNX file `out`.
+    """Write the network of a run's folder or of a model file to the ONNX file `out`.
 
-    Of several runs that began with the same network it is the mean of their weights (`trained.load_mean`).
-    `head` is the one that `Classifier` uses unless told otherwise, by default that of the model file; with `half` the
-    file is half as large; with `data`, a folder of prepared data, its probabilities are calibrated anew on the rows
-    that training held out. Returns the largest difference between the probabilities of the checkpoint and those of the
-    written file, read through `Classifier`. Raises TrainingError for a folder without whole weights and ModelError
-    where the two differ by more than `TOLERANCE`, or `HALF_TOLERANCE`.
+    `head` is the one that `Classifier` uses by default: official, ferplus or blend; without it, that of the model file.
+    With `half` weights are stored in 16 bits. With `data`, a folder of prepared data, probabilities are calibrated anew
+    on what training held out. Returns the largest difference between the probabilities of the checkpoint and those of
+    the written file, read through `Classifier`. Raises TrainingError for a folder without whole weights and ModelError
+    where the difference exceeds `TOLERANCE`, or `HALF_TOLERANCE`.
     """
     if out.suffix.lower() != ".onnx":
         raise OutputError(f"cannot write {out}: use a name that ends in .onnx")
     check_output(out)
-    runs = [run] if isinstance(run, Path) else run
-    trained, which = load_mean(runs), " and ".join(map(str, runs))
+    trained = load_trained(run)
     if data is not None:
         trained = trained._replace(calibration=_anew(trained, data))
     heads = HEADS[: len(trained.calibration)]
     choices = HEADS if len(heads) > 1 else heads
     head = head or trained.head
     if head not in choices:
-        raise ModelError(f"{which} was trained without a head {head!r}: choose one of {', '.join(choices)}")
+        raise ModelError(f"{run} was trained without a head {head!r}: choose one of {', '.join(choices)}")
     shipped = Shipped(trained.net, trained.calibration).eval()
     model = _graph(shipped, heads)
     if half:
@@ -87,7 +84,6 @@ def export(
         "head": head,
         "settings": json.dumps(asdict(trained.settings)),
         "epoch": json.dumps(trained.epoch),
-        "others": json.dumps([asdict(other) for other in trained.others]),
         "learned": trained.learned,
         "calibration": json.dumps({name: of._asdict() for name, of in zip(heads, trained.calibration, strict=True)}),
     }
@@ -95,20 +91,18 @@ def export(
         model.metadata_props.add(key=key, value=value)
     content = model.SerializeToString()
     difference = _difference(shipped, heads, content)
-    if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is no number
-        raise ModelError(
-            f"{which} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien"
-        )
+    if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is NaN
+        raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
     with WholeFile(out, "wb") as file:
         file.write(content)
     return difference
 
 
 def _anew(trained: Trained, data: Path) -> list[Calibration]:
-    learned, held_out = parts(splits(data, trained.settings.held_out), trained.settings)
-    if trained.may_know(trained.settings.held_out, digest_of(learned.images)):
+    learned, held_out = hold_out(load_splits(data, trained.settings.held_out), trained.settings)
+    if trained.may_have_seen(trained.settings.held_out, digest_of(learned.images)):
         raise TrainingError(
-            f"{data} are not the data that this network learned from: nobody knows what it has not seen"
+            f"{data} is not the data that this network learned from: it may have seen what would calibrate it"
         )
     return calibrated(trained.net, Loader(held_out, torch.device("cpu"), trained.settings.batch, trained.settings.seed))
 
@@ -127,7 +121,7 @@ def _graph(shipped: Shipped, heads: tuple[str, ...]) -> onnx.ModelProto:
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             shipped,
-            (torch.zeros(2, 1, 48, 48, dtype=torch.uint8),),
+            (torch.zeros(2, 1, SIDE, SIDE, dtype=torch.uint8),),
             buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
@@ -149,7 +143,7 @@ def halve(model: onnx.ModelProto) -> None:
         if values.dtype != np.float32 or values.size < LARGE:
             continue
         if not np.abs(values).max() <= np.finfo(np.float16).max:
-            raise ModelError("there are weights that do not fit into 16 bits: leave --half out")
+            raise ModelError("there are weights that do not fit into 16 bits: store them in 32 bits")
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + IN_16_BITS))
         casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
@@ -159,8 +153,8 @@ def halve(model: onnx.ModelProto) -> None:
 
 
 def _difference(shipped: Shipped, heads: tuple[str, ...], content: bytes) -> float:
-    """Between the probabilities of the checkpoint and those of the file, as `Classifier` reads it, at most."""
-    faces = np.random.default_rng(0).integers(0, 256, (64, 48, 48), np.uint8)
+    """The largest difference between the probabilities of the checkpoint and those of the file through `Classifier`."""
+    faces = np.random.default_rng(0).integers(0, 256, (64, SIDE, SIDE), np.uint8)
     with torch.inference_mode():
         wanted = [probabilities.numpy() for probabilities in shipped(torch.from_numpy(faces[:, None]))]
     with explained(Path("a temporary file")):  # there may be no usable folder at all

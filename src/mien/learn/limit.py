@@ -1,17 +1,17 @@
-"""How long a command may take, where a machine is lent for minutes only."""
+"""A time limit for training, for machines that are there for minutes only."""
 
 from __future__ import annotations
 
 import math
 import time
 
-SPARE = 1.3  # what the next epoch may take, in epochs as long as the last: the clock of a shared machine varies
+SPARE = 1.3  # what the next epoch may take, in epochs as long as the last: the speed of a shared machine varies
 
 
 class TimeLimit:
     """So many minutes from now; without a number there is no limit.
 
-    `over` once there was too little left, `longest` the seconds that the longest epoch took.
+    `over` becomes true once too little time was left, `longest` has the seconds of the longest epoch so far.
     """
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -21,7 +21,7 @@ class TimeLimit:
         self.longest = 0.0
 
     def allows(self, seconds: float) -> bool:
-        """Whether something that took `seconds` the last time may be begun."""
+        """Whether something that took `seconds` the last time may begin."""
         self.over = time.perf_counter() - self.began + SPARE * seconds > self.seconds
         return not self.over
 

@@ -1,4 +1,4 @@
-"""Arrays → batches on the device: oversampled, shuffled and augmented there, the same again for the same seed."""
+"""Arrays → batches on the device: oversampled, shuffled and augmented there, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Batch(NamedTuple):
     labels: Tensor
     votes: Tensor
     rows: Tensor  # (n,) int64: where in the split each face stands
-    teachers: Tensor | None = None  # (n, 15): the logits that a student should come to, where it has teachers
+    teachers: Tensor | None = None  # (n, 15): the logits that a student learns from, where it has teachers
+    taught: Tensor | None = None  # (n,) bool: which faces have such logits, None where all have
 
 
 class Loader:
@@ -41,10 +42,10 @@ class Loader:
 
     def epoch(self, number: int, augmentation: Augmentation, oversample: float) -> Iterator[Batch]:
         """One epoch of augmented batches; only whole batches, since a small rest would disturb the statistics."""
-        chance = self._chance(number)
-        for rows in self._drawn(oversample, chance):
+        rng = self._rng(number)
+        for rows in self._drawn(oversample, rng):
             batch = self._take(rows)
-            yield batch._replace(faces=augmented(batch.faces, augmentation, chance))
+            yield batch._replace(faces=augmented(batch.faces, augmentation, rng))
 
     def in_order(self, batch: int = 512) -> Iterator[Batch]:
         """All faces as they are, once."""
@@ -58,12 +59,12 @@ class Loader:
     def _take(self, rows: Tensor) -> Batch:
         return Batch(self.images[rows, None].float() / 255, self.labels[rows], self.votes[rows], rows)
 
-    def _chance(self, number: int) -> Generator:
+    def _rng(self, number: int) -> Generator:
         return Generator().manual_seed(self.seed * 100_003 + number)  # on the CPU: see augment.py
 
-    def _drawn(self, oversample: float, chance: Generator) -> Iterator[Tensor]:
+    def _drawn(self, oversample: float, rng: Generator) -> Iterator[Tensor]:
         """The rows of an epoch, a batch at a time."""
-        rows = self._draw(oversample, chance).to(self.device)
+        rows = self._draw(oversample, rng).to(self.device)
         return (rows[start : start + self.batch] for start in range(0, len(rows) - self.batch + 1, self.batch))
 
     def _draws(self, oversample: float) -> Tensor:
@@ -71,26 +72,26 @@ class Loader:
         counts = self._counts.double()
         return (counts ** (1 - oversample) * counts.max() ** oversample).round().long() * (counts > 0)
 
-    def _draw(self, oversample: float, chance: Generator) -> Tensor:
+    def _draw(self, oversample: float, rng: Generator) -> Tensor:
         """The rows of one epoch, shuffled: every face of a class once before any of them comes again."""
         chosen = []
         for members, due in zip(self._members, self._draws(oversample).tolist(), strict=True):
             rounds = -(-due // len(members)) if due else 0
-            turns = [torch.randperm(len(members), generator=chance) for _ in range(rounds)]
+            turns = [torch.randperm(len(members), generator=rng) for _ in range(rounds)]
             chosen += [members[torch.cat(turns)[:due]]] if turns else []
         rows = torch.cat(chosen)
-        return rows[torch.randperm(len(rows), generator=chance)]
+        return rows[torch.randperm(len(rows), generator=rng)]
 
 
-def augmented(faces: Tensor, how: Augmentation, chance: Generator) -> Tensor:
+def augmented(faces: Tensor, how: Augmentation, rng: Generator) -> Tensor:
     """`faces` changed as `how` says: first what the scene does, then what camera and file do to it."""
-    faces = augment.affine(faces, chance, rotation=how.rotation, zoom=how.zoom, shift=how.shift, flip=True)
+    faces = augment.affine(faces, rng, rotation=how.rotation, zoom=how.zoom, shift=how.shift, flip=True)
     if how.light:
-        faces = augment.light(faces, chance, how.light)
+        faces = augment.light(faces, rng, how.light)
     if how.erase:
-        faces = augment.erase(faces, chance, how.erase)
+        faces = augment.erase(faces, rng, how.erase)
     if how.degrade:
-        faces = augment.degrade(faces, chance, how.degrade)
+        faces = augment.degrade(faces, rng, how.degrade)
     return faces
 
 

@@ -12,9 +12,17 @@ from mien.errors import TrainingError
 FOLDS = ("0", "1", "2", "3", "4")
 
 
+class SettingsError(TrainingError):
+    """A run cannot learn with its settings; `instead` names those that would do."""
+
+    def __init__(self, message: str, **instead: float) -> None:
+        super().__init__(message)
+        self.instead = instead
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far a face may be changed; zero leaves that change out."""
+    """How much a face may be changed; zero leaves that change out."""
 
     rotation: float = 15.0  # degrees either way
     zoom: float = 0.25  # up to 1.25 times, down to 0.8
@@ -38,19 +46,18 @@ class Settings:
     dropout: float = 0.3
     smoothing: float = 0.1  # of the labels
     oversample: float = 0.4  # 0: classes as they are; 1: every class as often as the largest
-    mixup: float = 0.0  # of the beta distribution (Zhang et al. 2018, arXiv:1710.09412); none in the last tenth
+    mixup: float = 0.0  # alpha of the beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 in the last tenth
     votes: float = 0.0  # weight of the FER+ head; 0: no such head
     ema: float = 0.999  # decay of the averaged weights, which are the ones validated and kept
     patience: int = 10  # epochs without a lower validation loss before it stops; 0: never, and keep the last
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
-    # Fields below came later. Their defaults do what was done before, so that older checkpoints can be resumed.
+    # The fields below came later. Their defaults do what was done before, so that older checkpoints can be resumed.
     held_out: str = "val"  # validated on, not learned from: val, public (PublicTest), or one of the folds 0 to 4
-    views: str = ""  # digest of the teachers' views that a student learns from; such a run ignores `augmentation`
-    distil: float = 0.9  # share of the loss that the teachers have; the rest is the labels'
-    init: str = ""  # digest of the model file whose weights it begins with; by default chance gives them
-    sam: float = 0.0  # radius of sharpness-aware minimisation, at twice the time a step; 0: plain gradients
-    temperature: float = 3.0  # by which a student's and its teachers' logits are divided before they are compared
+    views: str = ""  # digest of the views that a student learns from; such a run ignores `augmentation`
+    distil: float = 0.9  # weight of the teachers in the loss; the labels have the rest
+    init: str = ""  # digest of the model whose weights it begins with; empty: random weights
+    temperature: float = 3.0  # divides the logits of student and teachers before they are compared
 
 
 STUDENT = Settings(
@@ -61,9 +68,9 @@ STUDENT = Settings(
     dropout=0.2,
     oversample=0.25,
     votes=0.75,
-    patience=0,  # the last epoch is kept: nothing is chosen, so that all of Training can be learned from
+    patience=0,  # the last epoch is kept: nothing is chosen, so the run can learn from all of Training
     held_out="public",
-    temperature=1.0,  # for its teachers' views: they are soft as they are
+    temperature=1.0,  # for its teachers' predictions, which are soft as they are
     augmentation=Augmentation(light=0.2, erase=0.15, degrade=0.06),
 )
 
@@ -71,7 +78,7 @@ RECIPES = {
     "baseline": Settings(
         epochs=60,
         learning_rate=3e-3,
-        weight_decay=0.12,  # decoupled from the gradient; with 5e-4 the network learned its faces by heart
+        weight_decay=0.12,  # decoupled from the gradient; with 5e-4 the network memorised its faces
         oversample=0.2,
         augmentation=Augmentation(light=0.2, erase=0.25, degrade=0.1),
     ),
@@ -89,7 +96,7 @@ RECIPES = {
         mixup=0.4,
         votes=0.5,
         patience=0,
-        augmentation=Augmentation(light=0.2, erase=0.25, degrade=0.06),  # what the students' views go through as well
+        augmentation=Augmentation(light=0.2, erase=0.25, degrade=0.06),  # as in the students' views
     ),
 }
 
@@ -107,11 +114,23 @@ def members_of(settings: Settings, members: str) -> dict[str, Settings]:
     return found
 
 
+RETIRED = {"sam": 0.0}
+"""Settings that older checkpoints and model files still name, with the value at which they did nothing."""
+
+
 def settings_from(saved: Mapping[str, Any]) -> Settings:
-    """The settings in a checkpoint; what an older one does not hold yet is as its default."""
+    """The settings in a checkpoint or a model file of this version or an older one.
+
+    A setting that did not exist yet gets its default; one that has been retired must have done nothing. Raises
+    TrainingError.
+    """
     try:
+        saved = dict(saved)
+        for name, neutral in RETIRED.items():
+            if (value := saved.pop(name, neutral)) != neutral:
+                raise TrainingError(f"its setting {name} is {value!r}, which this Mien no longer knows")
         settings = Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise TrainingError("its settings are none that this Mien knows, a newer one may") from None
     for found, usual in ((settings, Settings()), (settings.augmentation, Augmentation())):
         for name, value in ((each.name, getattr(found, each.name)) for each in fields(found)):
@@ -134,7 +153,6 @@ AT_MOST = {
     "rotation": 180,
     "zoom": 4,
     "shift": 1,
-    "sam": 10,
     "dropout": 0.9,
     "smoothing": 0.9,
     "oversample": 1,

@@ -1,11 +1,10 @@
-"""A trained network again: from what a run kept, or from the model file that was exported from it."""
+"""A trained network, read from what a run kept or from a model file that was exported from it."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,70 +27,44 @@ IN_16_BITS = " in 16 bits"  # what `export` adds to the name of a weight that it
 
 
 class Trained(NamedTuple):
-    """A network with what it was trained with; `digest` names the file that it comes from."""
+    """A network and how it was trained; `digest` names the file that it comes from."""
 
     net: nn.Sequential
     settings: Settings
     epoch: dict[str, float]  # the row of the history that was kept
-    calibration: list[Calibration]  # one a head
+    calibration: list[Calibration]  # one for each head
     digest: str
     learned: str  # digest of the images that it learned from; empty where its maker did not say
-    others: Sequence[Settings] = ()  # of the runs whose weights are in the mean as well
     head: str = "official"  # the one that readers use by default
 
-    def may_know(self, held_out: str, learned: str) -> bool:
-        """Whether it may have learned from what is held out as `held_out` says, where `learned` names the rest.
+    def may_have_seen(self, held_out: str, learned: str) -> bool:
+        """Whether it may have learned from what is held out as `held_out` says, where `learned` names the other images.
 
-        Nobody learns from PublicTest. Of anything else only one is sure not to have learned: who held out the same of
-        the same images.
+        No network learns from PublicTest. Of other images only a network that held out the same ones has certainly not
+        learned.
         """
         return held_out != "public" and (held_out, learned) != (self.settings.held_out, self.learned)
 
 
 def load_trained(source: Path) -> Trained:
-    """The network of a run's folder or of a model file, on the CPU, ready to be asked.
+    """The network of a run's folder or of a model file, on the CPU, in evaluation mode.
 
     Raises TrainingError for a run, and ModelError for a file, that is missing, broken or of other code.
     """
     exported = source.suffix.lower() == ".onnx"
     if source.is_file() and not exported:
         raise TrainingError(f"{source} is neither the folder of a run nor an ONNX file: name one of these")
-    trained = _exported(source) if exported else _kept(source)
+    trained = _from_onnx(source) if exported else _from_run(source)
     if not all(weights.isfinite().all() for weights in trained.net.state_dict().values()):
         error = ModelError if exported else TrainingError
-        raise error(f"{source} holds weights that are no numbers: train it again, with a lower learning rate")
+        raise error(f"{source} holds weights that are NaN or infinite: train it again, with a lower learning rate")
     return trained
 
 
-def load_mean(runs: Sequence[Path]) -> Trained:
-    """The mean of the weights of several runs that began with one and the same network; of one run, its own.
-
-    Such runs come to lie in one valley of the loss, whose middle is flatter than its sides (Wortsman et al. 2022,
-    arXiv:2203.05482, "model soups"). The mean is not calibrated. Raises TrainingError for runs that began otherwise.
-    """
-    members = [load_trained(run) for run in runs]
-    first, *others = members
-    if not others:
-        return first
-    if len({run.resolve() for run in runs}) < len(runs):
-        raise TrainingError("a run is named twice: name each once")
-    if not all(run.is_dir() for run in runs):
-        raise TrainingError("only the folders of runs can be averaged: a model file has lost its batch normalisation")
-    began = {(each.settings.network, each.settings.init, each.settings.held_out, each.learned) for each in members}
-    if len(began) > 1 or not first.settings.init:
-        raise TrainingError("only runs that began with the same --init, network and images can be averaged")
-    weights = [each.net.state_dict() for each in members]
-    for name, mean in weights[0].items():
-        if mean.is_floating_point():
-            mean.copy_(torch.stack([each[name] for each in weights]).mean(0))
-    none = [Calibration.none(len(of_head.shifts)) for of_head in first.calibration]
-    return first._replace(calibration=none, others=[each.settings for each in others])
-
-
-def _kept(run: Path) -> Trained:
+def _from_run(run: Path) -> Trained:
     saved = load_checkpoint(run / WEIGHTS)
     if not saved.keys() >= {"model", "epoch"}:
-        raise TrainingError(f"{run / WEIGHTS} does not hold what a run kept: train again")
+        raise TrainingError(f"{run / WEIGHTS} does not hold the weights of a run: train again")
     settings = settings_from(saved["settings"])
     net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
     try:
@@ -101,13 +74,13 @@ def _kept(run: Path) -> Trained:
     try:
         calibration = _calibration(saved.get("calibration", []), settings)
     except (KeyError, TypeError, ValueError):
-        raise TrainingError(f"{run / WEIGHTS} holds no calibration that can be read: train again") from None
+        raise TrainingError(f"{run / WEIGHTS} holds a damaged calibration: train again") from None
     digest = digest_of(np.fromfile(run / WEIGHTS, np.uint8))
     return Trained(net.eval(), settings, saved["epoch"], calibration, digest, str(saved.get("learned", "")))
 
 
-def _exported(file: Path) -> Trained:
-    import onnx  # loaded here, as ONNX Runtime is: a machine that trains from chance needs neither
+def _from_onnx(file: Path) -> Trained:
+    import onnx  # loaded here, as ONNX Runtime is: a machine that begins with random weights needs neither
 
     from mien.see.weights import open_session
 
@@ -118,21 +91,25 @@ def _exported(file: Path) -> Trained:
     try:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
-        others = [settings_from(other) for other in json.loads(facts.get("others", "[]"))]
+        if json.loads(facts.get("others", "[]")):
+            raise TrainingError("it is the mean of several runs, which this Mien no longer knows")
         calibration = _calibration(list(json.loads(facts["calibration"]).values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
     except TrainingError as error:
         raise ModelError(f"{file} holds no network that can be trained: {error}") from None
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
-        raise ModelError(f"{file} holds no network that can be trained: use one that `mien export` wrote") from None
+        raise ModelError(f"{file} holds no network that can be trained: use one that Mien exported") from None
     digest = digest_of(np.frombuffer(content, np.uint8))
     head = facts.get("head", "official")
-    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), others, head)
+    return Trained(net.eval(), settings, epoch, calibration, digest, facts.get("learned", ""), head)
 
 
 def _calibration(fitted: list[dict[str, Any]], settings: Settings) -> list[Calibration]:
-    """That of each head; an interrupted run has none yet. Raises TypeError or ValueError where it is of other heads."""
+    """That of each head, as read from a file; an interrupted run has none yet.
+
+    Raises KeyError, TypeError or ValueError where it is damaged or of other heads.
+    """
     heads = (OFFICIAL, FERPLUS) if settings.votes else (OFFICIAL,)
     if not fitted:
         return [Calibration.none(head) for head in heads]
@@ -143,7 +120,7 @@ def _calibration(fitted: list[dict[str, Any]], settings: Settings) -> list[Calib
 
 
 def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
-    """Weight and bias of each convolution and dense layer, in the order in which they are run."""
+    """Weight and bias of each convolution and dense layer, in the order in which they run."""
     from onnx import numpy_helper
 
     arrays = {
@@ -157,10 +134,10 @@ def _weights(graph: onnx.GraphProto) -> list[tuple[NDArray[np.float32], ...]]:
 def _fill(net: nn.Module, weights: list[tuple[NDArray[np.float32], ...]]) -> None:
     """Put exported weights into a network whose modules stand in the order in which they run.
 
-    The export folds batch normalisation into the convolution before it; what is left for it is to add the bias.
+    The export has folded batch normalisation into the convolution before it; what is left of it is the bias.
     """
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    norms = {id(conv): norm for conv, norm in normalised(net)}
+    norms = {id(conv): norm for conv, norm in _normalised(net)}
     with torch.no_grad():
         for layer, (weight, bias) in zip(layers, weights, strict=True):
             if layer.weight.shape != weight.shape:
@@ -175,7 +152,7 @@ def _fill(net: nn.Module, weights: list[tuple[NDArray[np.float32], ...]]) -> Non
                 norm.running_var.fill_(1 - norm.eps)  # type: ignore[union-attr]
 
 
-def normalised(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+def _normalised(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """The convolutions that a batch normalisation follows, each with it."""
     return [
         (conv, norm)
@@ -184,34 +161,34 @@ def normalised(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     ]
 
 
-def unfolded(net: nn.Module, faces: Tensor) -> nn.Module:
-    """A copy of a network that can learn on where export folded batch normalisation away; it says the same.
+def unfold_batch_norm(net: nn.Module, faces: Tensor) -> nn.Module:
+    """A copy of a network, with the same outputs, whose batch normalisation works again after export folded it away.
 
     `faces` (n, 1, 48, 48) in [0, 1] show each normalisation its mean and variance. Convolutions are scaled to the norm
-    of new ones: normalisation takes the scale out again, but a learning rate is another for small weights than for
+    of new ones: normalisation takes the scale out again, but a learning rate has more effect on small weights than on
     large ones (van Laarhoven 2017, arXiv:1706.05350, section 2).
     """
     net = copy.deepcopy(net).eval()
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def look(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+    def note(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         seen[norm] = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
 
-    hooks = [norm.register_forward_pre_hook(look) for _, norm in normalised(net)]
+    hooks = [norm.register_forward_pre_hook(note) for _, norm in _normalised(net)]
     with torch.no_grad():
         net(faces)
         for hook in hooks:
             hook.remove()
-        for conv, norm in normalised(net):
+        for conv, norm in _normalised(net):
             new = math.sqrt(conv.out_channels / 3)  # the norm with which PyTorch begins: sqrt(1 / 3) a filter
             scale = new / float(conv.weight.norm())
             conv.weight.mul_(scale)
-            _set(norm, *seen[norm], scale)
+            _rescale(norm, *seen[norm], scale)
     return net
 
 
-def _set(norm: nn.BatchNorm2d, variance: Tensor, mean: Tensor, scale: float) -> None:
-    """Let a normalisation count on this variance and mean, `scale` times as wide, and give what it gave before."""
+def _rescale(norm: nn.BatchNorm2d, variance: Tensor, mean: Tensor, scale: float) -> None:
+    """Give a normalisation this variance and mean, for inputs scaled by `scale`, and the outputs that it had before."""
     assert norm.running_mean is not None and norm.running_var is not None
     factor = norm.weight / (norm.running_var + norm.eps).sqrt()
     norm.bias.add_(factor * (mean - norm.running_mean))
