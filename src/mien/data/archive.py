@@ -83,11 +83,15 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} cannot be unpacked ({error}): is it whole? Download it again")
 
 
-def gunzipped(file: IO[bytes]) -> IO[bytes]:
-    """The content of a file, which is decompressed where it is gzip; the caller closes both."""
-    buffered = io.BufferedReader(cast(io.RawIOBase, file), 2**16)
-    packed = buffered.peek(2)[:2] == b"\x1f\x8b"  # RFC 1952
-    return cast(IO[bytes], gzip.GzipFile(fileobj=buffered) if packed else buffered)
+@contextmanager
+def gunzipped(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open the content of a file, which is decompressed where it is gzip; the file is closed with it."""
+    with io.BufferedReader(cast(io.RawIOBase, file), 2**16) as buffered:
+        if buffered.peek(2)[:2] != b"\x1f\x8b":  # RFC 1952
+            yield buffered
+            return
+        with gzip.GzipFile(fileobj=buffered) as content:
+            yield cast(IO[bytes], content)
 
 
 def is_ours(name: str) -> bool:

@@ -45,8 +45,8 @@ class Votes:
 def read_votes(path: Path) -> Votes:
     """Read FER+'s fer2013new.csv. Raises DataError."""
     try:
-        with path.open("rb") as file, unpacking(path):
-            return _votes(open_table(file, path.name), path)
+        with unpacking(path), path.open("rb") as file, open_table(file, path.name) as table:
+            return _votes(table, path)
     except OSError as error:
         reason = f"there is no {path}" if not path.exists() else f"{path} cannot be read ({error.strerror or error})"
         raise DataError(f"{reason}: give FER+'s fer2013new.csv, or leave the votes out") from None
@@ -63,7 +63,9 @@ def _votes(table: Table, path: Path) -> Votes:
             counts += bytes(_count(cells[place]) for place in places)
             usages.append(cells[usage].strip())
         except (IndexError, ValueError):  # `bytes` takes none above 255
-            raise DataError(f"{path}: line {line} has a vote that is no number: is the file truncated?") from None
+            raise DataError(
+                f"{path}: line {line} has a vote that is not a number from 0 to 255: is the file truncated?"
+            ) from None
         lines.append(line)
     return Votes(path, np.frombuffer(counts, np.uint8).reshape(-1, len(FERPLUS)), usages, lines)
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
@@ -25,7 +26,7 @@ COLUMNS = ("emotion", "usage", "pixels")
 DELIMITERS = ",;\t"
 MOST_LINE = 2**17  # letters in a line: FER2013's have 9,232 at most
 HEAD = 512  # bytes by which text is told from anything else
-CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))  # bytes that no text has
+CONTROLS = set(range(32)) - set(b"\t\v\f\r")  # bytes that a line of text does not have
 NUMBER = re.compile(r"(\d+)(\.0*)?")  # a whole number, which a spreadsheet may have written as 3.0
 
 
@@ -67,38 +68,45 @@ def read_table(file: IO[bytes], name: str) -> Fer2013:
 
     Raises DataError, which names the line that is wrong.
     """
-    table = open_table(file, name)
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
-        raise DataError(_not_fer2013(table, missing))
-    places = [table.columns.index(column) for column in COLUMNS]
-    data = gathered((_row(cells, places, f"{name}: line {line}") for line, cells in table.rows), name)
-    return replace(data, form="CSV", md5=table.file.digest.hexdigest())
+    with open_table(file, name) as table:
+        missing = [column for column in COLUMNS if column not in table.columns]
+        if missing:
+            raise DataError(_not_fer2013(table, missing))
+        places = [table.columns.index(column) for column in COLUMNS]
+        data = gathered((_row(cells, places, f"{name}: line {line}") for line, cells in table.rows), name)
+        return replace(data, form="CSV", md5=table.file.digest.hexdigest())
 
 
-def open_table(file: IO[bytes], name: str) -> Table:
+@contextmanager
+def open_table(file: IO[bytes], name: str) -> Iterator[Table]:
     """Open a CSV file, gzipped or not, in UTF-8 or UTF-16, with cells between commas, semicolons or tabs.
 
     Bytes that are no text are kept as backslashes, so that the line that holds them can be named. Raises DataError.
     """
-    hashed = HashedFile(gunzipped(file), name)
-    buffered = io.BufferedReader(hashed, 2**16)
-    head = buffered.peek(HEAD)[:HEAD]
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if not wide and set(head) & set(CONTROLS):
-        raise DataError(f"{name} is neither a CSV file nor a zip or tar archive: give FER2013 in one of these")
-    encoding = "utf-16" if wide else "utf-8-sig"
-    lines = _lines(io.TextIOWrapper(buffered, encoding, errors="backslashreplace", newline=""), name)
-    first = next(lines, "")
-    delimiter = max(DELIMITERS, key=first.count)
-    columns = [cell.strip().lower() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-    return Table(name, columns, _rows(lines, delimiter, name), hashed)
+    with gunzipped(file) as content, HashedFile(content, name) as hashed, io.BufferedReader(hashed, 2**16) as buffered:
+        encoding = _encoding(buffered.peek(HEAD)[:HEAD], name)
+        with io.TextIOWrapper(buffered, encoding, errors="backslashreplace", newline="") as text:
+            lines = _lines(text, name)
+            first = next(lines, "")
+            delimiter = max(DELIMITERS, key=first.count)
+            header = csv.reader([first], delimiter=delimiter, skipinitialspace=True)
+            columns = [cell.strip().lower() for cell in next(header, [])]
+            yield Table(name, columns, _rows(lines, delimiter, name), hashed)
 
 
 def number_of(cell: str) -> int | None:
     """The whole number in a cell, whether it is written as 3 or as 3.0; None for anything else."""
     found = NUMBER.fullmatch(cell)
     return int(found[1][:20]) if found else None
+
+
+def _encoding(head: bytes, name: str) -> str:
+    """How the text is written that begins with these bytes."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if set(head.partition(b"\n")[0]) & CONTROLS:
+        raise DataError(f"{name} is neither a CSV file nor a zip or tar archive: give FER2013 in one of these")
+    return "utf-8-sig"
 
 
 def _lines(text: io.TextIOWrapper, name: str) -> Iterator[str]:
