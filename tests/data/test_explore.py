@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,8 @@ from mien.data.prepare import Split, load, prepare
 from mien.errors import DataError, OutputError
 from mien.labels import EMOTIONS, FERPLUS
 
+from .forms import write, write_votes
+
 PICTURES = {"class_distribution.png", "sample_images.png", "mean_faces.png"}
 NOISE = {"label_noise.png", "label_noise.csv"}
 
@@ -27,13 +28,11 @@ HAPPY, SAD = EMOTIONS.index("happy"), EMOTIONS.index("sad")
 @pytest.fixture(scope="session")
 def processed(
     voted: Fer2013,
-    written: Callable[[str, Fer2013, Path], Path],
-    written_votes: Callable[[Fer2013, Path], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("explore")
-    votes = written_votes(voted, folder / "fer2013new.csv")
-    prepare(written("fer2013.csv", voted, folder), folder / "processed", votes=votes)
+    votes = write_votes(voted, folder / "fer2013new.csv")
+    prepare(write("fer2013.csv", voted, folder), folder / "processed", votes=votes)
     return folder / "processed"
 
 
@@ -54,10 +53,8 @@ def test_the_pictures_are_drawn_and_the_counts_returned(processed: Path, tmp_pat
     assert [row[:2] for row in noise.rows] == [*([emotion, 2] for emotion in EMOTIONS), ["all", 14]]
 
 
-def test_without_votes_there_is_no_label_noise(
-    small: Fer2013, written: Callable[[str, Fer2013, Path], Path], tmp_path: Path
-) -> None:
-    prepare(written("fer2013.csv", small, tmp_path), tmp_path / "processed")
+def test_without_votes_there_is_no_label_noise(small: Fer2013, tmp_path: Path) -> None:
+    prepare(write("fer2013.csv", small, tmp_path), tmp_path / "processed")
     assert len(explore(tmp_path / "processed", tmp_path)) == 1
     assert {path.name for path in tmp_path.glob("*.png")} == PICTURES
 
@@ -70,12 +67,12 @@ def test_the_same_data_gives_the_same_files(processed: Path, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_read_or_written_is_said(processed: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="run `mien data prepare"):
+    with pytest.raises(DataError, match="prepare the data first"):
         explore(tmp_path, tmp_path / "plots")
     with pytest.raises(OutputError, match="there is no folder"):
         explore(processed, tmp_path / "nowhere" / "plots")
     (tmp_path / "plots").write_text("mine")
-    with pytest.raises(OutputError, match="is no folder"):
+    with pytest.raises(OutputError, match="is not a folder"):
         explore(processed, tmp_path / "plots")
     assert (tmp_path / "plots").read_text() == "mine"
 

@@ -7,39 +7,25 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from mien.data.cleaning import BLANK, CONFLICT, TWIN
 from mien.data.fer2013 import PRIVATE, PUBLIC, TRAINING, Fer2013
-from mien.data.prepare import (
-    BLANK,
-    CONFLICT,
-    TWIN,
-    _exchange,
-    duplicate_groups,
-    facts,
-    load,
-    prepare,
-    rows_to_drop,
-    validation_rows,
-)
+from mien.data.prepare import NotPreparedError, _exchange, load, prepare
 from mien.errors import DataError, OutputError
 
-Writer = Callable[[str, Fer2013, Path], Path]
-Maker = Callable[..., Fer2013]
+from .forms import make, pictures_of, write, write_folder, write_votes
 
 
 @pytest.fixture
-def source(small: Fer2013, written: Writer, tmp_path: Path) -> Path:
+def source(small: Fer2013, tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
-    return written("fer2013.csv", small, folder)
+    return write("fer2013.csv", small, folder)
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -74,11 +60,9 @@ def test_every_row_goes_into_one_split_and_comes_back_as_it_was(source: Path, sm
     assert splits["train"].usage is None
 
 
-def test_votes_go_with_their_rows(
-    voted: Fer2013, written: Writer, written_votes: Callable[[Fer2013, Path], Path], tmp_path: Path
-) -> None:
-    votes = written_votes(voted, tmp_path / "fer2013new.csv")
-    prepare(written("fer2013.csv", voted, tmp_path), tmp_path / "processed", votes=votes)
+def test_votes_go_with_their_rows(voted: Fer2013, tmp_path: Path) -> None:
+    votes = write_votes(voted, tmp_path / "fer2013new.csv")
+    prepare(write("fer2013.csv", voted, tmp_path), tmp_path / "processed", votes=votes)
     assert voted.votes is not None
     for name in ("train", "val", "test"):
         split = load(tmp_path / "processed", name)
@@ -86,32 +70,51 @@ def test_votes_go_with_their_rows(
         assert split.votes.tolist() == voted.votes[split.rows].tolist()
 
 
-def test_the_manifest_is_on_disk_and_names_every_row_that_was_dropped(
-    small: Fer2013, written: Writer, tmp_path: Path
-) -> None:
+def test_the_manifest_is_on_disk_and_names_every_row_that_was_dropped(small: Fer2013, tmp_path: Path) -> None:
     images = small.images.copy()
     images[3] = 77  # blank
     images[10] = images[small.usage == PRIVATE][0]
     images[20] = images[21]  # the labels of neighbours differ: both lose
-    manifest = prepare(written("fer2013.csv", replace(small, images=images), tmp_path), tmp_path / "processed")
+    manifest = prepare(write("fer2013.csv", replace(small, images=images), tmp_path), tmp_path / "processed")
     assert manifest == json.loads((tmp_path / "processed" / "manifest.json").read_text())
     assert manifest["dropped"]["counts"] == {BLANK: 1, TWIN: 1, CONFLICT: 2}
     assert manifest["dropped"]["rows"] == [
-        {"row": 3, "name": "fer2013.csv: row 4", "reason": BLANK},
-        {"row": 10, "name": "fer2013.csv: row 11", "reason": TWIN},
-        {"row": 20, "name": "fer2013.csv: row 21", "reason": CONFLICT},
-        {"row": 21, "name": "fer2013.csv: row 22", "reason": CONFLICT},
+        {"row": 3, "name": "fer2013.csv: line 5", "reason": BLANK},
+        {"row": 10, "name": "fer2013.csv: line 12", "reason": TWIN},
+        {"row": 20, "name": "fer2013.csv: line 22", "reason": CONFLICT},
+        {"row": 21, "name": "fer2013.csv: line 23", "reason": CONFLICT},
     ]
+    assert manifest["source"].items() >= {"name": "fer2013.csv", "form": "CSV", "published": None}.items()
     test = load(tmp_path / "processed", "test")
     assert test.twin is not None
     assert test.twin.sum() == 1
 
 
-def test_as_published_keeps_every_row(small: Fer2013, written: Writer, tmp_path: Path) -> None:
+def test_images_called_validation_are_held_out_in_test(tmp_path: Path) -> None:
+    data = make([code for code in range(7) for _ in range(5)], [TRAINING, TRAINING, TRAINING, PUBLIC, PUBLIC] * 7)
+    names = [name.replace("test/", "validation/").replace("PublicTest_", "") for name, _ in pictures_of(data)]
+    pictures = [picture for _, picture in pictures_of(data)]
+    pictures[0] = pictures[3]  # a twin, which training loses
+    source = write_folder(tmp_path / "images", zip(names, pictures, strict=True))
+    manifest = prepare(source, tmp_path / "processed")
+    assert [manifest["counts"][name]["all"] for name in ("train", "val", "test")] == [13, 7, 14]
+    assert manifest["source"]["validation"] == manifest["facts"]["PublicTest"] == 14
+    assert manifest["dropped"]["counts"] == {TWIN: 1}
+    test = load(tmp_path / "processed", "test")
+    assert test.usage is not None and set(test.usage) == {PUBLIC}
+
+
+@pytest.mark.parametrize("val", [0, 1, -0.1, 2, float("nan")])
+def test_validation_is_a_share(source: Path, tmp_path: Path, val: float) -> None:
+    with pytest.raises(ValueError, match="give a share between 0 and 1"):
+        prepare(source, tmp_path / "processed", val=val)
+
+
+def test_as_published_keeps_every_row(small: Fer2013, tmp_path: Path) -> None:
     images = small.images.copy()
     images[:4] = 77
     data = replace(small, images=images)
-    manifest = prepare(written("fer2013.csv", data, tmp_path), tmp_path / "processed", as_published=True)
+    manifest = prepare(write("fer2013.csv", data, tmp_path), tmp_path / "processed", as_published=True)
     assert sum(count["all"] for count in manifest["counts"].values()) == len(small.labels)
     assert manifest["dropped"] == {"counts": {}, "rows": []}
     assert manifest["facts"]["blank images"] == 4
@@ -123,60 +126,6 @@ def test_the_seed_decides_the_split(source: Path, tmp_path: Path) -> None:
     assert everything(tmp_path / "a") == everything(tmp_path / "b")
     rows = [load(tmp_path / name, "val").rows.tolist() for name in "ac"]
     assert rows[0] != rows[1]
-
-
-# --- Duplicates ------------------------------------------------------------------------------------------------------
-
-
-def test_the_rarer_label_of_duplicates_loses_and_a_tie_loses_both(made: Maker) -> None:
-    data = made([0, 0, 1, 3, 4, 5, 5, 6], [TRAINING] * 7 + [PUBLIC])
-    images = data.images.copy()
-    images[1] = images[2] = images[0]  # angry, angry, disgust
-    images[4] = images[3]  # happy, sad
-    images[6] = images[5]  # surprise twice
-    groups = duplicate_groups(images)
-    assert rows_to_drop(replace(data, images=images), groups) == {2: CONFLICT, 3: CONFLICT, 4: CONFLICT}
-
-
-def test_test_images_are_never_dropped_and_their_twins_in_training_always(made: Maker) -> None:
-    data = made([0, 0, 1, 2], [TRAINING, PUBLIC, PRIVATE, PUBLIC])
-    images = data.images.copy()
-    images[:3] = images[0]
-    images[3] = 9
-    data = replace(data, images=images)
-    assert rows_to_drop(data, duplicate_groups(images)) == {0: TWIN}
-    assert facts(data, duplicate_groups(images)) == {
-        "Training": 1,
-        "PublicTest": 2,
-        "PrivateTest": 1,
-        "Test": 0,
-        "groups of duplicates": 1,
-        "groups with conflicting labels": 1,
-        "PublicTest images that stand in Training": 1,
-        "PrivateTest images that stand in Training": 1,
-        "blank images": 1,
-    }
-
-
-@given(
-    rows=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6)), min_size=1, max_size=200),
-    share=st.floats(0.05, 0.5),
-    seed=st.integers(0, 2**32 - 1),
-)
-@settings(deadline=None)
-def test_duplicates_stay_on_one_side_and_no_class_gives_more_than_its_share(
-    rows: list[tuple[int, int]], share: float, seed: int
-) -> None:
-    groups = np.array([group for group, _ in rows], np.int64)
-    first = dict(reversed(rows))  # duplicates that are labelled apart count as the first of them
-    labels = np.array([label for _, label in rows], np.uint8)
-    chosen = validation_rows(groups, labels, share, seed)
-    assert not set(groups[chosen]) & set(groups[~chosen])
-    classes = np.array([first[int(group)] for group in groups])
-    for code in range(7):
-        assert chosen[classes == code].sum() <= round(share * (classes == code).sum())
-        if len(set(groups[classes == code])) == (classes == code).sum():  # no duplicates in it
-            assert chosen[classes == code].sum() == round(share * (classes == code).sum())
 
 
 # --- What was there before stays -------------------------------------------------------------------------------------
@@ -212,7 +161,7 @@ def test_a_folder_that_holds_other_things_is_refused_and_keeps_them(source: Path
 
 def test_a_file_in_the_place_of_the_folder_is_refused_and_kept(source: Path, tmp_path: Path) -> None:
     (tmp_path / "processed").write_text("mine")
-    assert "is no folder" in refused(source, tmp_path / "processed")
+    assert "is not a folder" in refused(source, tmp_path / "processed")
     assert (tmp_path / "processed").read_text() == "mine"
 
 
@@ -231,10 +180,10 @@ def test_a_file_in_the_place_of_the_folder_is_refused_and_kept(source: Path, tmp
     ],
 )
 def test_the_source_is_never_written_to(
-    small: Fer2013, written: Writer, tmp_path: Path, source: str, out: str, monkeypatch: pytest.MonkeyPatch
+    small: Fer2013, tmp_path: Path, source: str, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
-    written("fer2013.csv", small, tmp_path / "data")
+    write("fer2013.csv", small, tmp_path / "data")
     (tmp_path / "data" / "manifest.json").write_text("{}")  # as if it were prepared data
     (tmp_path / "link").symlink_to("data")
     before = everything(tmp_path)
@@ -255,7 +204,7 @@ def test_a_bad_source_leaves_what_was_there(source: Path, tmp_path: Path) -> Non
     prepare(source, tmp_path / "processed")
     before = everything(tmp_path / "processed")
     source.write_bytes(source.read_bytes()[:-5000])
-    with pytest.raises(DataError, match=r"row 168 has \d+ pixels|row 168 has 2 of 3 cells"):
+    with pytest.raises(DataError, match=r"line 169 has (\d+ pixels|2 of 3 cells)"):
         prepare(source, tmp_path / "processed")
     assert everything(tmp_path / "processed") == before
     with pytest.raises(DataError):
@@ -311,9 +260,10 @@ def test_what_cannot_take_its_place_puts_back_what_stood_there(tmp_path: Path) -
 # --- Reading it back -------------------------------------------------------------------------------------------------
 
 
-def test_data_that_was_not_prepared_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="run `mien data prepare SOURCE --out"):
+def test_a_folder_without_prepared_data_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(NotPreparedError, match=r"^there is no .*train_images.npy: prepare the data first$") as error:
         load(tmp_path, "train")
+    assert error.value.folder == tmp_path
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickled", "zip", "shape", "type", "length"])

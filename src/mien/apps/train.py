@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.apps.terminal import counted, epochs_bar, finite, printable, show
-from mien.errors import MissingExtra, OutputError, TrainingError
+from mien.errors import DataError, MissingExtra, OutputError, TrainingError
 from mien.files import WholeFile, check_output, explained
 
 if TYPE_CHECKING:
@@ -46,9 +46,22 @@ def needs_extra() -> Iterator[None]:
         raise MissingExtra(f"this command needs {error.name}: pip install 'mien[train]'") from None
 
 
+@contextmanager
+def needs_prepared() -> Iterator[None]:
+    """Add to the error about a folder without prepared data the command that writes it."""
+    from mien.data.prepare import NotPreparedError
+
+    try:
+        yield
+    except NotPreparedError as error:
+        raise DataError(f"{error} (mien data prepare SOURCE --out {error.folder})") from None
+
+
 @data.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="FER2013: its CSV file, its zip archive, or its folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="FER2013: its CSV file, its archive (zip, tar, gzip), or its folder.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("processed"),
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
     as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
@@ -57,7 +70,10 @@ def prepare(
     ] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Of the split into training and validation.")] = 0,
 ) -> None:
-    """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped."""
+    """Read FER2013 in any published form and write arrays, a 90/10 split and a manifest of what was dropped.
+
+    A folder named validation is held out with the test images, as PublicTest.
+    """
     from mien.data.fer2013 import PUBLISHED_ROWS, USAGES
     from mien.data.prepare import prepare as prepare_data
 
@@ -68,11 +84,14 @@ def prepare(
     facts = {name: count for name, count in manifest["facts"].items() if count or name not in USAGES}
     show("In the source", ["", "count"], list(map(list, facts.items())))
     show("Dropped from training", ["reason", "images"], list(map(list, manifest["dropped"]["counts"].items())))
-    published = manifest["source"]["published"]
-    if published:
-        print(f"The source is {published} as published, to the byte.")
-    elif source.suffix == ".csv":
+    found = manifest["source"]
+    if found["published"]:
+        print(f"The source is {found['published']} as published, to the byte.")
+    elif found["form"] == "CSV":
         print("The source differs from the published CSV (its MD5 is another): counts may differ as well.")
+    if found["validation"]:
+        held_out = counted(found["validation"], "validation image")
+        print(f"The source has {held_out}, held out in test as PublicTest; val is drawn from its training images.")
     rows = sum(manifest["facts"][name] for name in USAGES)
     if rows < PUBLISHED_ROWS:
         print(f"It has {rows:,} of the {PUBLISHED_ROWS:,} published rows: was it cut short?")
@@ -87,7 +106,9 @@ def explore(
     """Draw class counts, sample images, mean faces and, with votes, the label noise."""
     from mien.data.explore import explore as explore_data
 
-    for title, header, rows in explore_data(processed, out):
+    with needs_prepared():
+        tables = explore_data(processed, out)
+    for title, header, rows in tables:
         show(title, header, rows)
     print(f"The pictures are in {out}.")
 

@@ -79,8 +79,8 @@ def explore(processed: Path, out: Path) -> list[Table]:
 
 def samples(split: Split, number: int, seed: int) -> list[Bytes]:
     """Up to `number` images of each emotion (number, 48, 48), drawn at random, none twice."""
-    chance = np.random.default_rng(seed)
-    rows = [chance.permutation(np.flatnonzero(split.labels == code))[:number] for code in range(len(EMOTIONS))]
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(np.flatnonzero(split.labels == code))[:number] for code in range(len(EMOTIONS))]
     return [split.images[chosen] for chosen in rows]
 
 
@@ -168,7 +168,7 @@ def _check_place(out: Path) -> None:
     """Raise OutputError, before anything is drawn, when no pictures can be written to the folder `out`."""
     with explained(out):
         if out.exists() and not out.is_dir():
-            raise OutputError(f"cannot write to {out}: it is no folder; use another name")
+            raise OutputError(f"cannot write to {out}: it is not a folder; use another name")
         check_folder(out if out.exists() else out.parent)
 
 
