@@ -70,5 +70,5 @@ def _numbers(readings: Sequence[Reading]) -> list[list[float]]:
         np.concatenate([r.face.box, (r.face.confidence, r.probability), r.scores, r.face.landmarks.ravel()])
         for r in readings
     ]
-    exact: list[list[float]] = np.array(values, np.float32).astype("S16").astype(float).tolist()
+    exact: list[list[float]] = np.array(values, np.float32).astype("S24").astype(float).tolist()
     return exact
