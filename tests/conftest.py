@@ -18,13 +18,32 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mien.see.face import Frame
+from mien.labels import EMOTIONS
+from mien.see.face import Face, Frame, Reading, Shown
 from mien.see.picture import Image
 from mien.sources.source import Source
 
 ASTRONAUT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 
 Film = Callable[..., Path]
+
+BOX = (10.0, 20.25, 40.0, 50.0)
+
+
+def scores_of(emotion: str) -> np.ndarray:
+    """Scores that are highest for an emotion, and sum to 1."""
+    scores = np.full(7, 0.05, np.float32)
+    scores[EMOTIONS.index(emotion)] = 0.7
+    return scores
+
+
+def make_reading(
+    emotion: str = "happy", person: int | None = None, *, shown: str | None = None, box: Sequence[float] = BOX
+) -> Reading:
+    """A reading of a face in a box, as `shown` where that is given."""
+    face = Face(np.array(box, np.float32), 0.9875, np.arange(10, dtype=np.float32).reshape(5, 2))
+    smoothed = None if shown is None else Shown(scores_of(shown), shown)
+    return Reading(face, scores_of(emotion), person, smoothed)
 
 
 def pan(width: int, height: int, count: int, zoom: float = 0.9) -> Iterator[Image]:
@@ -97,6 +116,12 @@ def first_frames(source: Source, count: int) -> list[Frame]:
     """The first frames of a walk, which is closed then."""
     with closing(iter(source)) as walk:
         return list(islice(walk, count))
+
+
+@pytest.fixture
+def reading() -> Callable[..., Reading]:
+    """Make a reading, by what `make_reading` takes."""
+    return make_reading
 
 
 @pytest.fixture

@@ -31,14 +31,15 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL}  # on network shares with
 class WholeFile:
     """A file that appears under its name when the block that writes it has ended well. Raises OutputError.
 
-    Each `write` is kept whole or not at all: what a full disk does not take is cut off again. `path` is where the file
-    is to appear, `part` where it grows, `size` its bytes so far.
+    Each `write` is kept whole or not at all: what a full disk does not take is cut off again. `path` is its name as it
+    was given, `part` where it grows, `size` its bytes so far.
     """
 
     def __init__(self, path: Path, mode: str = "w") -> None:  # noqa: ARG002
         check_output(path)
-        self.path = Path(os.path.realpath(path))  # a link stays a link: what it points to is written
-        self.part = part_of(self.path)
+        self.path = path
+        self._place = Path(os.path.realpath(path))  # a link stays a link: what it points to is written
+        self.part = part_of(self._place)
         self.size = 0
         self._reserved = False
 
@@ -50,17 +51,19 @@ class WholeFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._file.closed:  # discarded
+            return
         with explained(self.path):
             if kind is not None:
                 self.discard()
                 return
-            if self._reserved:
-                self._file.truncate(self.size)
-            if sys.platform == "win32":  # does not rename what is open
-                self._file.close()
-                self.part.replace(self.path)
-            else:
-                self.part.replace(self.path)
+            try:
+                if self._reserved:
+                    self._file.truncate(self.size)
+                if sys.platform == "win32":  # does not rename what is open
+                    self._file.close()
+                self.part.replace(self._place)
+            finally:
                 self._file.close()
 
     def write(self, data: str | bytes) -> None:
@@ -115,18 +118,30 @@ class WholeFile:
 
 
 class StandardOutput:
-    """Standard output in the shape of a `WholeFile`; the next program gets every row at once."""
+    """Standard output in the shape of a `WholeFile`; the next program gets every row at once.
+
+    Raises BrokenPipeError where that program has read enough, OutputError for anything else that goes wrong.
+    """
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.stdout.flush()
+        """Do nothing: what is written is not held back."""
 
     def write(self, data: str) -> None:
         """Write text."""
-        sys.stdout.write(data)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(data)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = f"cannot write to standard output ({error.strerror})"
+            raise OutputError(f"{reason}: give it more room or another place") from error
+
+    def discard(self) -> None:
+        """Do nothing: what is out is out."""
 
 
 def text_file(path: Path) -> WholeFile | StandardOutput:

@@ -97,7 +97,7 @@ def write_picture(path: Path, frame: Frame, readings: Sequence[Reading]) -> None
     with explained(path):
         unchanged = not readings and format_of(path) == FORMATS.get(source.suffix.lower())
         data = source.read_bytes() if unchanged else encode(annotate(frame.image, readings), path)
-    with WholeFile(path, "wb") as file:
+    with WholeFile(path) as file:
         file.write(data)
 
 

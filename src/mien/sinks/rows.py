@@ -72,5 +72,5 @@ def _numbers(readings: Sequence[Reading]) -> list[list[float | None]]:
         np.concatenate([r.face.box, (r.face.confidence, r.probability), r.scores, r.face.landmarks.ravel()])
         for r in readings
     ]
-    exact = np.array(values, np.float32).astype("S16").astype(float).tolist()
+    exact = np.array(values, np.float32).astype("S24").astype(float).tolist()
     return [[None if value != value else value for value in row] for row in exact]  # NaN: nobody looked for it

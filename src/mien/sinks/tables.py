@@ -9,12 +9,13 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 from typing import Any, Self
 
 from mien.errors import MissingExtra, OutputError
-from mien.files import WholeFile, explained, text_file
+from mien.files import WholeFile, text_file
 from mien.labels import EMOTIONS
 from mien.see.face import Frame, Reading
 from mien.sinks.rows import COLUMNS, Row, row_without_face, rows
@@ -40,12 +41,9 @@ class TextRows:
         self._file = text_file(path)
 
     def __enter__(self) -> Self:
-        self._file.__enter__()
-        try:
-            self._file.write(self.head)
-        except BaseException as error:
-            self._file.__exit__(type(error))
-            raise
+        with ExitStack() as opened:
+            opened.enter_context(self._file).write(self.head)
+            opened.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -69,12 +67,13 @@ def json_rows(path: Path, *, all_frames: bool = False) -> TextRows:
 
 def csv_lines(table: Sequence[Row]) -> str:
     """Return rows as comma-separated lines; a name that a spreadsheet would run as a formula begins with '."""
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    lines = list[str]()
     for row in table:
-        name = row["source"]
+        line, name = StringIO(), row["source"]
+        writer = csv.DictWriter(line, COLUMNS, lineterminator="\r\n")  # either letter in a name puts it in quotes
         writer.writerow(row | {"source": f"'{name}"} if name.startswith(FORMULA) else row)
-    return text.getvalue()
+        lines.append(line.getvalue()[:-2] + "\n")
+    return "".join(lines)
 
 
 def json_lines(table: Sequence[Row]) -> str:
@@ -104,25 +103,25 @@ class ParquetRows:
     def __enter__(self) -> Self:
         import pyarrow.parquet
 
-        self._file.__enter__()
-        try:
-            self._file.reserve(FOOTER)
+        with ExitStack() as opened:
+            opened.enter_context(self._file).reserve(FOOTER)
             self._writer = pyarrow.parquet.ParquetWriter(self._file, parquet_schema(), compression="zstd")
-        except BaseException as error:
-            self._file.__exit__(type(error))
-            raise
+            opened.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Write the rows that are held back, and the table of contents at the end, without which there is no file."""
-        failed: BaseException | None = None
+        failed: OutputError | None = None
         try:
-            self._write_group()
-        except OutputError as error:
+            if kind is None:
+                self._write_group()
+        except OutputError as error:  # a full disk: the groups before are kept
             failed = error
-        with explained(self.path):
+        with ExitStack() as closing:
+            closing.push(self._file)
+            if kind is not None:
+                closing.callback(self._file.discard)
             self._writer.close()
-        self._file.__exit__(kind)
         if failed:
             raise failed
 
@@ -159,17 +158,21 @@ class Counts:
     """Counts the faces of each emotion and writes them at the end: `emotion,count`, a row for each of the seven."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.file = path, text_file(path)
+        self.path, self._file = path, text_file(path)
         self.counts = Counter[str]()
 
     def __enter__(self) -> Self:
+        self._file.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            lines = "".join(f"{emotion},{self.counts[emotion]}\n" for emotion in EMOTIONS)
-            with self.file as file:
-                file.write("emotion,count\n" + lines)
+        with ExitStack() as closing:
+            closing.push(self._file)
+            if kind is None:
+                lines = "".join(f"{emotion},{self.counts[emotion]}\n" for emotion in EMOTIONS)
+                self._file.write("emotion,count\n" + lines)
+            else:
+                self._file.discard()
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:  # noqa: ARG002 - the shape of every sink
         """Count each face."""

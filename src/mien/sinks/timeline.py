@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -49,13 +50,17 @@ class Timeline:
         self.bins: dict[int | None, dict[int, Floats]] = {}  # by person and part: sums of the seven scores
 
     def __enter__(self) -> Self:
+        self._file.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Draw the picture."""
-        if kind is None:
-            with self._file as file:
-                file.write(self._picture())
+        with ExitStack() as closing:
+            closing.push(self._file)
+            if kind is None:
+                self._file.write(self._picture())
+            else:
+                self._file.discard()
 
     def write(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Take in the readings of one frame."""
