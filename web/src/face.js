@@ -56,7 +56,7 @@ function square(image, x, y, side, roll) {
   const down = height / (part.height * fold);
   const toX = [cos * across, -sin * across, (x - x1 - (cos - sin) * middle) * across - 0.5];
   const toY = [sin * down, cos * down, (y - y1 - (sin + cos) * middle) * down - 0.5];
-  return /** @type {Uint8Array} */ (warp(small, toX, toY, SIDE).data);
+  return warp(small, toX, toY, SIDE).data;
 }
 
 /** What a side of so many pixels has within `reach` of a point, a pixel at least. @param {number} at @param {number} reach @param {number} size */

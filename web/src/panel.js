@@ -52,6 +52,8 @@ export class Faces {
     this.entries = new Map();
     this.list = byId("faces");
     this.none = this.list.firstElementChild;
+    /** @type {HTMLElement | undefined} */
+    this.revealed = undefined;
   }
 
   /** @param {Row[]} rows @param {CanvasImageSource | null} picture that they were read from @param {number} chosen @param {string} none what is said where there are none */
@@ -71,8 +73,17 @@ export class Faces {
       entry.share.textContent = percent(probability);
       if (picture) thumbnail(entry.look, picture, row);
     });
+    this.reveal(this.entries.get(chosen)?.label);
     this.none.hidden = rows.length > 0;
     this.none.textContent = none;
+  }
+
+  /** Scroll the list, and not the page, to an entry. @param {HTMLElement | undefined} label */
+  reveal(label) {
+    if (!label || label === this.revealed) return;
+    this.revealed = label;
+    const below = label.offsetTop + label.offsetHeight - this.list.offsetTop - this.list.clientHeight;
+    this.list.scrollTop = Math.min(Math.max(this.list.scrollTop, below + 6), label.offsetTop - this.list.offsetTop - 6);
   }
 
   /** @param {Row} row @param {number} key */
@@ -147,6 +158,7 @@ export class Strip {
 /** The last minute of each person: for every half second the mean of the scores. */
 export class People {
   constructor() {
+    this.axis = element("li", { className: "axis" }, element("small", { textContent: "a minute ago" }), element("small", { textContent: "now" }));
     this.list = element("ul", { id: "people" });
     /** @type {Map<number, {moments: {time: number, scores: number[], count: number}[], line: HTMLElement, canvas: HTMLCanvasElement}>} */
     this.people = new Map();
@@ -175,7 +187,7 @@ export class People {
     const line = element("li", {}, element("span", { textContent: `Person ${person}` }), canvas);
     const met = { moments: [], line, canvas };
     this.people.set(person, met);
-    this.list.append(line);
+    this.list.append(line, this.axis);
     return met;
   }
 

@@ -7,7 +7,7 @@
 
 /**
  * A picture's bytes, row by row. Of four channels the fourth, alpha, is not looked at.
- * @typedef {{data: Uint8Array | Uint8ClampedArray, width: number, height: number, channels: 1 | 3 | 4}} Image
+ * @typedef {{data: Uint8Array, width: number, height: number, channels: 1 | 3 | 4}} Image
  */
 
 /** A part of a picture: from `x1`, `y1` up to, and without, `x2`, `y2`. @typedef {{x1: number, y1: number, x2: number, y2: number}} Part */
@@ -119,52 +119,61 @@ function areas(image, width, height, across, down) {
   const sum = new Float32Array(size);
   const columns = shares(image.width, width, across);
   const rows = shares(image.height, height, down);
-  for (let k = 0; k < rows.share.length; k++) {
-    const share = rows.share[k];
-    row.fill(0);
-    shrinkRow(data, rows.from[k] * image.width * image.channels, image.channels, kept(image), columns, row);
-    if (k === 0 || rows.to[k] !== rows.to[k - 1]) {
-      for (let i = 0; i < size; i++) sum[i] = f(share * row[i]);
-    } else {
+  for (let line = 0; line < height; line++) {
+    sum.fill(0);
+    for (let k = rows.first[line]; k < rows.first[line + 1]; k++) {
+      shrinkRow(data, rows.from[k] * image.width * image.channels, image.channels, columns, row);
+      const share = rows.share[k];
       for (let i = 0; i < size; i++) sum[i] = f(sum[i] + f(share * row[i]));
     }
-    if (rows.to[k] !== rows.to[k + 1]) {
-      const start = rows.to[k] * size;
-      for (let i = 0; i < size; i++) out.data[start + i] = rint(sum[i]);
-    }
+    for (let i = 0, to = line * size; i < size; i++) out.data[to++] = rint(sum[i]);
   }
   return out;
 }
 
-/** @param {Uint8Array | Uint8ClampedArray} data @param {number} start @param {number} step @param {1 | 3} channels @param {ReturnType<typeof shares>} columns @param {Float32Array} row */
-function shrinkRow(data, start, step, channels, { from, to, share }, row) {
-  for (let k = 0; k < share.length; k++) {
-    const [source, target, part] = [start + from[k] * step, to[k] * channels, share[k]];
-    row[target] = f(row[target] + f(data[source] * part));
-    if (channels === 3) {
-      row[target + 1] = f(row[target + 1] + f(data[source + 1] * part));
-      row[target + 2] = f(row[target + 2] + f(data[source + 2] * part));
+/** @param {Uint8Array} data @param {number} start @param {number} step @param {Shares} columns @param {Float32Array} row */
+function shrinkRow(data, start, step, { first, from, share }, row) {
+  const count = first.length - 1;
+  for (let column = 0, k = 0, to = 0; column < count; column++) {
+    const end = first[column + 1];
+    let red = f(0);
+    if (step === 1) {
+      for (; k < end; k++) red = f(red + f(f(data[start + from[k]]) * share[k]));
+      row[to++] = red;
+      continue;
     }
+    let green = f(0);
+    let blue = f(0);
+    for (; k < end; k++) {
+      const at = start + from[k] * step;
+      red = f(red + f(f(data[at]) * share[k]));
+      green = f(green + f(f(data[at + 1]) * share[k]));
+      blue = f(blue + f(f(data[at + 2]) * share[k]));
+    }
+    row[to] = red;
+    row[to + 1] = green;
+    row[to + 2] = blue;
+    to += 3;
   }
 }
 
-/** How much of each source line goes into each line of the result, as OpenCV's computeResizeAreaTab says it. @param {number} size @param {number} wanted @param {number} scale */
+/** Of each line of the result: from `first[line]` up to `first[line + 1]`, which source lines go into it and by what share. @typedef {{first: Int32Array, from: Int32Array, share: Float32Array}} Shares */
+
+/** What OpenCV's computeResizeAreaTab says. @param {number} size @param {number} wanted @param {number} scale @returns {Shares} */
 function shares(size, wanted, scale) {
-  const entries = /** @type {[number, number, number][]} */ ([]);
+  const first = new Int32Array(wanted + 1);
+  const entries = /** @type {[number, number][]} */ ([]);
   for (let line = 0; line < wanted; line++) {
     const [begin, end] = [line * scale, line * scale + scale];
     const width = Math.min(scale, size - begin);
     const last = Math.min(Math.floor(end), size - 1);
-    const first = Math.min(Math.ceil(begin), last);
-    if (first - begin > 1e-3) entries.push([first - 1, line, (first - begin) / width]);
-    for (let whole = first; whole < last; whole++) entries.push([whole, line, 1 / width]);
-    if (end - last > 1e-3) entries.push([last, line, Math.min(end - last, 1, width) / width]);
+    const whole = Math.min(Math.ceil(begin), last);
+    if (whole - begin > 1e-3) entries.push([whole - 1, (whole - begin) / width]);
+    for (let source = whole; source < last; source++) entries.push([source, 1 / width]);
+    if (end - last > 1e-3) entries.push([last, Math.min(end - last, 1, width) / width]);
+    first[line + 1] = entries.length;
   }
-  return {
-    from: Int32Array.from(entries, (entry) => entry[0]),
-    to: Int32Array.from(entries, (entry) => entry[1]),
-    share: Float32Array.from(entries, (entry) => entry[2]),
-  };
+  return { first, from: Int32Array.from(entries, (entry) => entry[0]), share: Float32Array.from(entries, (entry) => entry[1]) };
 }
 
 /**
@@ -175,33 +184,39 @@ function shares(size, wanted, scale) {
 export function sample(image, across, down, beyond, out, start) {
   const { data, width, height, channels } = image;
   const xs = Int32Array.from(across, (x) => rint(x * FRACTIONS));
+  const ys = Int32Array.from(down, (y) => rint(y * FRACTIONS));
+  const line = width * channels;
   let to = start;
-  for (const exact of down) {
-    const [y, downward] = [rint(exact * FRACTIONS) >> 5, rint(exact * FRACTIONS) & 31];
-    for (const fixed of xs) {
-      const [x, rightward] = [fixed >> 5, fixed & 31];
-      const [w11, w10, w01] = [rightward * downward, (FRACTIONS - rightward) * downward, rightward * (FRACTIONS - downward)];
-      const w00 = WHOLE - w11 - w10 - w01;
-      const at = (y * width + x) * channels;
+  for (let row = 0; row < ys.length; row++) {
+    const y = ys[row] >> 5;
+    const lower = ys[row] & 31;
+    const upper = FRACTIONS - lower;
+    for (let column = 0; column < xs.length; column++, to += 3) {
+      const x = xs[column] >> 5;
+      const right = xs[column] & 31;
+      const left = FRACTIONS - right;
+      let at = (y * width + x) * channels;
       if (x >= 0 && y >= 0 && x + 1 < width && y + 1 < height) {
-        const below = at + width * channels;
-        for (let c = 0; c < 3; c++) {
-          const four = data[at + c] * w00 + data[at + channels + c] * w01 + data[below + c] * w10 + data[below + channels + c] * w11;
-          out[to++] = (four + WHOLE / 2) >> 10;
+        for (let c = 0; c < 3; c++, at++) {
+          const above = data[at] * left + data[at + channels] * right;
+          const below = data[at + line] * left + data[at + line + channels] * right;
+          out[to + c] = (above * upper + below * lower + WHOLE / 2) >> 10;
         }
       } else {
-        const [left, right, top, bottom] = [x >= 0 && x < width, x >= -1 && x + 1 < width, y >= 0 && y < height, y >= -1 && y + 1 < height];
-        const below = at + width * channels;
-        for (let c = 0; c < 3; c++) {
-          const p00 = left && top ? data[at + c] : beyond;
-          const p01 = right && top ? data[at + channels + c] : beyond;
-          const p10 = left && bottom ? data[below + c] : beyond;
-          const p11 = right && bottom ? data[below + channels + c] : beyond;
-          out[to++] = (p00 * w00 + p01 * w01 + p10 * w10 + p11 * w11 + WHOLE / 2) >> 10;
+        for (let c = 0; c < 3; c++, at++) {
+          const above = inside(image, x, y, at, beyond) * left + inside(image, x + 1, y, at + channels, beyond) * right;
+          const low = inside(image, x, y + 1, at + line, beyond) * left;
+          const below = low + inside(image, x + 1, y + 1, at + line + channels, beyond) * right;
+          out[to + c] = (above * upper + below * lower + WHOLE / 2) >> 10;
         }
       }
     }
   }
+}
+
+/** The byte at `at`, which is that of x, y, or what is seen beyond the picture. @param {Image} image @param {number} x @param {number} y @param {number} at @param {number} beyond */
+function inside({ data, width, height }, x, y, at, beyond) {
+  return x >= 0 && y >= 0 && x < width && y < height ? data[at] : beyond;
 }
 
 /**
@@ -219,12 +234,15 @@ export function warp(image, toX, toY, side) {
     for (let column = 0; column < side; column++) {
       const fixedX = (startX + rint(toX[0] * column * steps)) >> 5;
       const fixedY = (startY + rint(toY[0] * column * steps)) >> 5;
-      const [x, y, rightward, downward] = [fixedX >> 5, fixedY >> 5, fixedX & 31, fixedY & 31];
-      const [x1, x2] = [clamp(x, width), clamp(x + 1, width)];
-      const [y1, y2] = [clamp(y, height) * width, clamp(y + 1, height) * width];
-      const upper = data[y1 + x1] * (FRACTIONS - rightward) + data[y1 + x2] * rightward;
-      const lower = data[y2 + x1] * (FRACTIONS - rightward) + data[y2 + x2] * rightward;
-      out.data[to++] = (upper * (FRACTIONS - downward) + lower * downward + WHOLE / 2) >> 10;
+      const right = fixedX & 31;
+      const lower = fixedY & 31;
+      const x1 = clamp(fixedX >> 5, width);
+      const x2 = clamp((fixedX >> 5) + 1, width);
+      const y1 = clamp(fixedY >> 5, height) * width;
+      const y2 = clamp((fixedY >> 5) + 1, height) * width;
+      const above = data[y1 + x1] * (FRACTIONS - right) + data[y1 + x2] * right;
+      const below = data[y2 + x1] * (FRACTIONS - right) + data[y2 + x2] * right;
+      out.data[to++] = (above * (FRACTIONS - lower) + below * lower + WHOLE / 2) >> 10;
     }
   }
   return out;

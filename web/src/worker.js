@@ -3,6 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 
 import { classify } from "./classify.js";
+import { decode, pixels } from "./decode.js";
 import { Detector } from "./detect.js";
 import { PlainError } from "./engine.js";
 import { crop } from "./face.js";
@@ -21,12 +22,8 @@ const FILES = { pnet: "pnet.onnx", rnet: "rnet.onnx", onet: "onet.onnx", s: "emo
 const SMALLEST_FACE = 20; // pixels of the smallest face looked for in a picture
 const SMALLEST_FACE_IN_STREAM = 40; // a search takes a third of the time so, and holds up no frame
 const STREAM_SIDE = 960; // pixels: the search of a larger frame would hold up the stream
-const MEGAPIXELS = 100; // a picture of more is refused: its bytes alone take 400 MB
 
 ort.env.wasm.numThreads = 1; // more need headers that static hosts do not send, and gain little
-
-const canvas = new OffscreenCanvas(1, 1);
-const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false, willReadFrequently: true }));
 
 /** The networks, each opened once. @type {Map<keyof typeof FILES, Promise<Net>>} */
 const nets = new Map();
@@ -48,10 +45,14 @@ function net(name) {
 
 /** @param {keyof typeof FILES} name @returns {Promise<Net>} */
 async function open(name) {
-  const session = await ort.InferenceSession.create(await download(FILES[name]), {
+  const bytes = await download(FILES[name]);
+  const options = {
     executionProviders: ["wasm"],
     enableMemPattern: false, // the shapes change from picture to picture: plans for each would only pile up
-    logSeverityLevel: 4,
+    logSeverityLevel: /** @type {const} */ (4),
+  };
+  const session = await ort.InferenceSession.create(bytes, options).catch((error) => {
+    throw new PlainError(`The networks could not be started: reload this page (${error.message})`);
   });
   const input = session.inputNames[0];
   const output = name === "s" || name === "m" ? "official" : session.outputNames[0]; // FER2013's own labels
@@ -90,14 +91,16 @@ function restart() {
 
 /** @param {Blob} file @param {string} name @returns {Promise<Row[]>} */
 async function read(file, name) {
-  const image = pixels(await decode(file, name));
+  const bitmap = await decode(file, name);
+  const image = pixels(bitmap);
+  bitmap.close();
   const faces = await detector.find(image);
   return rows({ name, index: 0, time: 0 }, await readings(image, faces));
 }
 
 /** @param {ImageBitmap} bitmap @param {Frame} frame @returns {Promise<{rows: Row[], bitmap: ImageBitmap}>} */
 async function watch(bitmap, frame) {
-  const image = pixels(bitmap, false);
+  const image = pixels(bitmap);
   const found = await readings(image, await stream.follower.find(image, frame.time));
   const tracked = stream.tracker.track(image, frame.time, found);
   return { rows: rows(frame, stream.smoother.smooth(frame.time, tracked)), bitmap };
@@ -107,28 +110,6 @@ async function watch(bitmap, frame) {
 async function readings(image, faces) {
   const scores = await classify(await net(size), faces.map((face) => crop(image, face)));
   return faces.map((face, n) => ({ ...face, scores: scores[n], person: null, shown: null }));
-}
-
-/** A picture upright, its colours as the file has them, which is what Python's decoder gives. @param {Blob} file @param {string} name */
-async function decode(file, name) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
-    throw new PlainError(`${name} cannot be read as a picture: is it a whole JPEG, PNG or WebP file?`);
-  });
-  if (bitmap.width * bitmap.height > MEGAPIXELS * 1e6) {
-    throw new PlainError(`${name} has more than ${MEGAPIXELS} megapixels: make it smaller`);
-  }
-  return bitmap;
-}
-
-/** The bytes of a bitmap, over white where it is transparent. @param {ImageBitmap} bitmap @param {boolean} close @returns {Image} */
-function pixels(bitmap, close = true) {
-  const { width, height } = bitmap;
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  context.fillStyle = "white";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(bitmap, 0, 0);
-  if (close) bitmap.close();
-  return { data: context.getImageData(0, 0, width, height).data, width, height, channels: 4 };
 }
 
 /** @param {import("./engine.js").Question} question */
