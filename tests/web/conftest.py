@@ -42,6 +42,7 @@ class Site(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), partial(Page, directory=str(dist)))
         self.folders = {"/source/": WEB / "src", "/photos/": PHOTOS, "/assets/": ROOT / "assets"}
         self.requests: list[str] = []
+        self.refuse = False  # as if there were no network
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -64,6 +65,12 @@ class Page(http.server.SimpleHTTPRequestHandler):
             if path.startswith(prefix):
                 return str(folder / Path(path.removeprefix(prefix)).name)
         return super().translate_path(path)
+
+    def do_GET(self) -> None:  # noqa: N802 - the base class has it so
+        if self.server.refuse:
+            self.close_connection = True
+        else:
+            super().do_GET()
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", CSP)
