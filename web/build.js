@@ -16,6 +16,7 @@ const COPIED = [
   "models/onet.onnx",
   "../src/mien/models/emotion.onnx",
   "../src/mien/models/emotion-m.onnx",
+  "../src/mien/models/NOTICE.md",
   "../assets/astronaut.jpg",
   "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
 ];

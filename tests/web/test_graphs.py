@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from mien.see.detect import Detector
-from tests.web.conftest import WEB
+
+from .browsers import WEB
 
 DETECTOR = Detector()
 NETS: dict[str, tuple[Any, tuple[int, ...]]] = {

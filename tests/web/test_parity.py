@@ -24,7 +24,8 @@ from mien.see.face import Face, Frame, Reading, iou
 from mien.see.smooth import Smoother
 from mien.see.track import Tracker
 from mien.sources.pictures import open_picture
-from tests.web.conftest import OPENED, PHOTOS, ROOT, Browser, Site
+
+from .browsers import OPENED, PHOTOS, ROOT, Browser, Site
 
 Rows = list[dict[str, Any]]
 
@@ -100,7 +101,9 @@ def test_pictures_shrink_to_the_byte_as_opencv_shrinks_them(browser: Browser, ch
     sizes = [(100, 140, 33, 51), (100, 140, 50, 70), (99, 141, 33, 47), (480, 640, 288, 384), (60, 60, 59, 60)]
     sizes += [(70, 50, 1, 1), (64, 48, 64, 48), (60, 80, 30, 20), (333, 217, 200, 130)]
     images = [noise(height, width, 3)[..., :channels].squeeze() for height, width, _, _ in sizes]
-    wanted = [cv2.resize(image, size[:1:-1], interpolation=cv2.INTER_AREA) for image, size in zip(images, sizes, strict=True)]
+    wanted = [
+        cv2.resize(image, size[:1:-1], interpolation=cv2.INTER_AREA) for image, size in zip(images, sizes, strict=True)
+    ]
     given = [(packed(image), size[2:]) for image, size in zip(images, sizes, strict=True)]
     body = """
         const { shrink } = await import("/source/pixels.js");
@@ -111,12 +114,11 @@ def test_pictures_shrink_to_the_byte_as_opencv_shrinks_them(browser: Browser, ch
 
 def test_pictures_are_sampled_to_the_byte_as_opencv_samples_them(browser: Browser) -> None:
     image = noise(101, 77, 3)
-    grids = [(np.linspace(x, x + side, 24, dtype=np.float32), np.linspace(y, y + side, 24, dtype=np.float32))
-             for x, y, side in ((3.3, 4.4, 40), (-20.1, -10.2, 70), (50, 80, 60), (-90, -90, 50), (0, 0, 76))]  # fmt: skip
-    wanted = [
-        cv2.remap(image, *np.meshgrid(*grid), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(128,) * 3)
-        for grid in grids
-    ]
+    squares = [(3.3, 4.4, 40), (-20.1, -10.2, 70), (50, 80, 60), (-90, -90, 50), (0, 0, 76)]
+    steps = np.linspace(0, 1, 24, dtype=np.float32)
+    grids = [[np.float32(start) + np.float32(side) * steps for start in (x, y)] for x, y, side in squares]
+    border: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (128,) * 3}
+    wanted = [cv2.remap(image, *np.meshgrid(*grid)[:2], cv2.INTER_LINEAR, **border) for grid in grids]  # type: ignore[call-overload]
     body = """
         const { sample } = await import("/source/pixels.js");
         const [image, grids] = GIVEN;
@@ -228,13 +230,15 @@ def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Brow
     for number in range(120):
         places = (280, 200) + (300, 210) * np.sin(starts + number * moves)
         here = (number // 10 + np.arange(4)) % 5 > 0
-        faces = faces_of(np.hstack([places, places + (70, 80)])[here], rng)
+        faces = faces_of(np.hstack([places, places + np.array((70, 80))])[here], rng)
         scores = rng.dirichlet(np.ones(7), len(faces)).astype(np.float32)
         readings = [Reading(face, row) for face, row in zip(faces, scores, strict=True)]
         frame = Frame(np.asarray(image, np.uint8), time=number / 20)
         told = smoother(frame, tracker(frame, readings))
         wanted.append([(reading.person, reading.shown and reading.shown.emotion) for reading in told])
-        frames.append([frame.time, [[f.box.tolist(), f.confidence, s.tolist()] for f, s in zip(faces, scores, strict=True)]])
+        frames.append(
+            [frame.time, [[f.box.tolist(), f.confidence, s.tolist()] for f, s in zip(faces, scores, strict=True)]]
+        )
     body = """
         const { Tracker } = await import("/source/track.js");
         const { Smoother } = await import("/source/smooth.js");
@@ -249,7 +253,9 @@ def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Brow
             return told.map(({ person, shown }) => [person, shown]);
         });
     """
-    assert run(browser, [packed(np.asarray(image, np.uint8)), frames], body) == [[list(pair) for pair in each] for each in wanted]
+    assert run(browser, [packed(np.asarray(image, np.uint8)), frames], body) == [
+        [list(pair) for pair in each] for each in wanted
+    ]
     assert len({person for each in wanted for person, _ in each}) >= 4
 
 

@@ -64,10 +64,11 @@ async function changeSize(size) {
     await ready;
     await engine.open(size);
     for (const picture of pictures) picture.rows = null; // each table holds the answers of one network
+    if (pictures.length === 0) say("Ready");
     await readAll();
-    say("Ready");
   } catch (error) {
     complain(error);
+    say("Ready");
     byId("size").querySelector(`[value=${size === "s" ? "m" : "s"}]`).checked = true;
   }
 }
@@ -89,7 +90,7 @@ async function addPictures(files) {
 
 /** Read the pictures that were not read yet, one after the other; bad ones are named and left out. */
 async function readAll() {
-  if (reading || !engine) return;
+  if (reading || !engine || pictures.every((picture) => picture.rows)) return;
   reading = true;
   const began = performance.now();
   let count = 0;

@@ -10,7 +10,7 @@ import { cut, halved, sample, shrink } from "./pixels.js";
 /** @typedef {import("./pixels.js").Image} Image */
 /** @typedef {import("./face.js").Face} Face */
 
-/** A network: RGB bytes (n, height, width, 3) in, `verdicts` out. @typedef {(bytes: Uint8Array, shape: number[]) => Promise<Float32Array>} Net */
+/** A network: RGB bytes (n, height, width, 3) in, `outputs` out. @typedef {(bytes: Uint8Array, shape: number[]) => Promise<Float32Array>} Net */
 
 /** What may be faces: n scores in [0, 1], 4n box sides, 10n landmark coordinates. @typedef {{scores: Float32Array, boxes: Float32Array, landmarks: Float32Array}} Candidates */
 
@@ -41,9 +41,9 @@ export class Detector {
     const scale = Math.min(1, this.longestSide / Math.max(image.width, image.height));
     const searched = scale < 1 ? resized(image, scale) : image;
     let found = await this.judge("rnet", searched, squares(await this.propose(searched)));
-    found = distinct(surer(found, THRESHOLDS[1]), 0.7);
+    found = nms(surer(found, THRESHOLDS[1]), 0.7);
     found = await this.judge("onet", searched, squares(found.boxes));
-    return faces(distinct(surer(found, THRESHOLDS[2]), 0.7, true), scale);
+    return faces(nms(surer(found, THRESHOLDS[2]), 0.7, true), scale);
   }
 
   /**
@@ -60,36 +60,36 @@ export class Detector {
     /** @type {Candidates[]} */
     const levels = [];
     for (const [level, scale] of pyramid(image, this.minFace)) {
-      levels.push(distinct(await this.cells(level, scale), 0.5));
+      levels.push(nms(await this.cells(level, scale), 0.5));
     }
-    return distinct(joined(levels), 0.7).boxes;
+    return nms(joined(levels), 0.7).boxes;
   }
 
   /** The cells of a level that may be faces, as boxes of the picture. @param {Image} level @param {number} scale @returns {Promise<Candidates>} */
   async cells(level, scale) {
-    const verdicts = await this.survey(level);
+    const outputs = await this.scoreCells(level);
     const [rows, columns] = [cellsOf(level.height), cellsOf(level.width)];
     const plane = rows * columns;
     const least = f(Math.log(THRESHOLDS[0] / (1 - THRESHOLDS[0])));
     const scores = [];
     const boxes = [];
     for (let at = 0; at < plane; at++) {
-      if (verdicts[at] <= least) continue;
-      scores.push(logistic(verdicts[at]));
+      if (outputs[at] <= least) continue;
+      scores.push(sigmoid(outputs[at]));
       const corner = [(at % columns) * STRIDE, Math.floor(at / columns) * STRIDE];
       for (let side = 0; side < 4; side++) {
         // The network learned to count pixels from 1 and the last one in: its cells are 1 to 12.
         const start = corner[side & 1] + (side < 2 ? 1 : CELL);
-        boxes.push((start + f(verdicts[(1 + side) * plane + at] * (CELL - 1))) / scale);
+        boxes.push((start + f(outputs[(1 + side) * plane + at] * (CELL - 1))) / scale);
       }
     }
     return candidates(scores, boxes);
   }
 
-  /** The proposal network's verdicts on all cells of a level, (5, rows, columns), taken tile by tile. @param {Image} level */
-  async survey(level) {
+  /** The proposal network's outputs on all cells of a level, (5, rows, columns), taken tile by tile. @param {Image} level */
+  async scoreCells(level) {
     const [rows, columns] = [cellsOf(level.height), cellsOf(level.width)];
-    const verdicts = new Float32Array(5 * rows * columns);
+    const outputs = new Float32Array(5 * rows * columns);
     const step = (TILE - CELL) / STRIDE + 1; // the cells of a tile, which overlap by what the next cell shares
     for (let row = 0; row < rows; row += step) {
       for (let column = 0; column < columns; column += step) {
@@ -99,11 +99,11 @@ export class Detector {
         const [high, wide] = [cellsOf(tile.height), cellsOf(tile.width)];
         for (let line = 0; line < 5 * high; line++) {
           const target = (Math.floor(line / high) * rows + row + (line % high)) * columns + column;
-          verdicts.set(judged.subarray(line * wide, (line + 1) * wide), target);
+          outputs.set(judged.subarray(line * wide, (line + 1) * wide), target);
         }
       }
     }
-    return verdicts;
+    return outputs;
   }
 
   /** What a network makes of square boxes: scores, better boxes and, from the output network, landmarks. @param {"rnet" | "onet"} net @param {Image} image @param {Float32Array} boxes @returns {Promise<Candidates>} */
@@ -113,9 +113,9 @@ export class Detector {
     for (let first = 0; first < boxes.length / 4; first += BATCH) {
       const batch = boxes.subarray(4 * first, 4 * (first + BATCH));
       const count = batch.length / 4;
-      const verdicts = await this.nets[net](patches(image, batch, side), [count, side, side, 3]);
+      const outputs = await this.nets[net](patches(image, batch, side), [count, side, side, 3]);
       for (let n = 0; n < count; n++) {
-        improve(found, first + n, verdicts.subarray(n * values, (n + 1) * values));
+        improve(found, first + n, outputs.subarray(n * values, (n + 1) * values));
       }
     }
     return found;
@@ -125,17 +125,17 @@ export class Detector {
 /** The cells along a side of so many pixels. @param {number} side */
 const cellsOf = (side) => Math.floor((side - CELL + 1) / STRIDE) + 1;
 
-/** Put a network's verdict on a candidate, (score, offsets, x and y of landmarks), in place of its box. @param {Candidates} found @param {number} n @param {Float32Array} verdict */
-function improve({ scores, boxes, landmarks }, n, verdict) {
+/** Put a network's output on a candidate, (score, offsets, x and y of landmarks), in place of its box. @param {Candidates} found @param {number} n @param {Float32Array} output */
+function improve({ scores, boxes, landmarks }, n, output) {
   const box = boxes.subarray(4 * n, 4 * n + 4);
   const [left, top] = box;
   const sizes = [f(f(box[2] - left) + 1), f(f(box[3] - top) + 1)]; // the last pixel belongs to the box
-  scores[n] = logistic(verdict[0]);
-  for (let side = 0; side < 4; side++) box[side] += f(verdict[1 + side] * sizes[side & 1]);
-  if (verdict.length === 5) return;
+  scores[n] = sigmoid(output[0]);
+  for (let side = 0; side < 4; side++) box[side] += f(output[1 + side] * sizes[side & 1]);
+  if (output.length === 5) return;
   for (let point = 0; point < 5; point++) {
-    landmarks[10 * n + 2 * point] = f(f(verdict[5 + point] * sizes[0]) + left) - 1;
-    landmarks[10 * n + 2 * point + 1] = f(f(verdict[10 + point] * sizes[1]) + top) - 1;
+    landmarks[10 * n + 2 * point] = f(f(output[5 + point] * sizes[0]) + left) - 1;
+    landmarks[10 * n + 2 * point + 1] = f(f(output[10 + point] * sizes[1]) + top) - 1;
   }
 }
 
@@ -190,7 +190,7 @@ function points(from, to, count, size) {
  * The overlap is intersection over union or, `ofSmaller`, over the smaller of the two areas.
  * @param {Candidates} all @param {number} limit @param {boolean} ofSmaller @returns {Candidates}
  */
-function distinct(all, limit, ofSmaller = false) {
+function nms(all, limit, ofSmaller = false) {
   const { scores, boxes } = (all = pick(all, indices(all.scores.length).sort((a, b) => all.scores[b] - all.scores[a])));
   const share = f(ofSmaller ? limit : limit / (1 + limit)); // shared / (a + b - shared) > limit is less work so
   const bounds = new Float32Array(scores.length);
@@ -241,7 +241,7 @@ function pick({ scores, boxes, landmarks }, which) {
 const surer = (all, threshold) => pick(all, indices(all.scores.length).filter((n) => all.scores[n] > f(threshold)));
 
 /** @param {number} logit @returns {number} */
-const logistic = (logit) => f(0.5 * f(1 + f(Math.tanh(f(logit / 2))))); // exp would overflow where the network is very sure
+const sigmoid = (logit) => f(0.5 * f(1 + f(Math.tanh(f(logit / 2))))); // exp would overflow where the network is very sure
 
 /** @param {Candidates} found @param {number} scale @returns {Face[]} */
 function faces({ scores, boxes, landmarks }, scale) {
