@@ -1,0 +1,287 @@
+"""The page answers as Python does: pixels to the byte, the same faces, the same labels; in Chromium and in Firefox."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lap
+import numpy as np
+import PIL.Image
+import pytest
+
+import mien
+from mien.see.crop import crop
+from mien.see.detect import _pyramid
+from mien.see.face import Face, Frame, Reading, iou
+from mien.see.smooth import Smoother
+from mien.see.track import Tracker
+from mien.sources.pictures import open_picture
+
+from .browsers import OPENED, PHOTOS, ROOT, Browser, Site
+
+Rows = list[dict[str, Any]]
+
+PORTRAIT = ROOT / "assets" / "astronaut.jpg"
+PICTURES = [PORTRAIT, *sorted(PHOTOS.glob("*.jpg"))]
+NO_PHOTOS = "the photographs beside the checkout (../shared/photos) are missing"
+
+HELPERS = """
+    const { decode, pixels } = await import("/source/decode.js");
+    const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const imageOf = ([width, height, channels, text]) => ({ data: bytesOf(text), width, height, channels });
+    const hash = async (bytes) => Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)),
+        (byte) => byte.toString(16).padStart(2, "0")).join("");
+"""
+
+DROP = """
+    const [paths, size] = GIVEN;
+    const files = new DataTransfer();
+    for (const path of paths) files.items.add(new File([await (await fetch(path)).blob()], path.split("/").at(-1)));
+    const status = document.getElementById("status");
+    document.querySelector(`#size [value=${size}]`).click();
+    const read = (end) => new Promise((done) => {
+        const look = () => end.test(status.textContent) && done();
+        const seen = new MutationObserver(look);
+        seen.observe(status, { childList: true });
+    });
+    let ended = read(/ ms$/);
+    document.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+    await ended;
+    const saved = [];
+    const url = URL.createObjectURL;
+    URL.createObjectURL = (blob) => (saved.push(blob.text()), url(blob));
+    document.getElementById("csv").click();
+    document.getElementById("json").click();
+    URL.createObjectURL = url;
+    return Promise.all(saved);
+"""
+
+
+def packed(image: np.ndarray) -> list[Any]:
+    """An image as the helpers' `imageOf` takes it."""
+    height, width = image.shape[:2]
+    return [width, height, image.shape[2] if image.ndim == 3 else 1, base64.b64encode(image.tobytes()).decode()]
+
+
+def run(browser: Browser, given: Any, body: str) -> Any:
+    """Run a script with GIVEN in it."""
+    return browser.run(HELPERS + body.replace("GIVEN", json.dumps(given)))
+
+
+def sha256(image: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def address(picture: Path) -> str:
+    return f"/{'assets' if picture == PORTRAIT else 'photos'}/{picture.name}"
+
+
+@pytest.fixture(params=PICTURES, ids=lambda path: path.stem)
+def picture(request: pytest.FixtureRequest) -> Path:
+    if not PHOTOS.exists():
+        pytest.skip(NO_PHOTOS)
+    path: Path = request.param
+    return path
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_shrink_to_the_byte_as_opencv_shrinks_them(browser: Browser, channels: int) -> None:
+    sizes = [(100, 140, 33, 51), (100, 140, 50, 70), (99, 141, 33, 47), (480, 640, 288, 384), (60, 60, 59, 60)]
+    sizes += [(70, 50, 1, 1), (64, 48, 64, 48), (60, 80, 30, 20), (333, 217, 200, 130)]
+    images = [noise(height, width, 3)[..., :channels].squeeze() for height, width, _, _ in sizes]
+    wanted = [
+        cv2.resize(image, size[:1:-1], interpolation=cv2.INTER_AREA) for image, size in zip(images, sizes, strict=True)
+    ]
+    given = [(packed(image), size[2:]) for image, size in zip(images, sizes, strict=True)]
+    body = """
+        const { shrink } = await import("/source/pixels.js");
+        return Promise.all(GIVEN.map(([image, [height, width]]) => hash(shrink(imageOf(image), width, height).data)));
+    """
+    assert run(browser, given, body) == [sha256(image) for image in wanted]
+
+
+def test_pictures_are_sampled_to_the_byte_as_opencv_samples_them(browser: Browser) -> None:
+    image = noise(101, 77, 3)
+    squares = [(3.3, 4.4, 40), (-20.1, -10.2, 70), (50, 80, 60), (-90, -90, 50), (0, 0, 76)]
+    steps = np.linspace(0, 1, 24, dtype=np.float32)
+    grids = [[np.float32(start) + np.float32(side) * steps for start in (x, y)] for x, y, side in squares]
+    border: dict[str, Any] = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": (128,) * 3}
+    wanted = [cv2.remap(image, *np.meshgrid(*grid)[:2], cv2.INTER_LINEAR, **border) for grid in grids]  # type: ignore[call-overload]
+    body = """
+        const { sample } = await import("/source/pixels.js");
+        const [image, grids] = GIVEN;
+        return Promise.all(grids.map((grid) => {
+            const out = new Uint8Array(24 * 24 * 3);
+            sample(imageOf(image), ...grid.map((points) => Float32Array.from(points)), 128, out, 0);
+            return hash(out);
+        }));
+    """
+    given = [packed(image), [[points.tolist() for points in grid] for grid in grids]]
+    assert run(browser, given, body) == [sha256(sampled) for sampled in wanted]
+
+
+def test_pictures_and_their_crops_equal_pythons_to_the_byte(browser: Browser, picture: Path) -> None:
+    """The bytes of the file, each level of the pyramid, and the crop of each face."""
+    image = open_picture(picture).image
+    faces = [reading.face for reading in mien.read(image)]
+    levels = [level for level, _ in _pyramid(image, 20)]
+    wanted = [sha256(part) for part in (image, *levels, *(crop(image, face) for face in faces))]
+    body = """
+        const [path, landmarks] = GIVEN;
+        const { cut } = await import("/source/pixels.js");
+        const { pyramid } = await import("/source/detect.js");
+        const { crop } = await import("/source/face.js");
+        const image = pixels(await decode(await (await fetch(path)).blob(), path));
+        const parts = [cut(image, { x1: 0, y1: 0, x2: image.width, y2: image.height }).data];
+        for (const [level] of pyramid(image, 20)) parts.push(level.data);
+        parts.push(...landmarks.map((points) => crop(image, { landmarks: Float32Array.from(points) })));
+        return Promise.all(parts.map(hash));
+    """
+    given = [address(picture), [face.landmarks.ravel().tolist() for face in faces]]
+    assert run(browser, given, body) == wanted
+
+
+@pytest.mark.parametrize("kind", ["turned.jpg", "clear.png", "lossless.webp", "gray.png"])
+def test_files_of_other_kinds_are_decoded_as_python_decodes_them(browser: Browser, kind: str, tmp_path: Path) -> None:
+    """Turned by EXIF, transparent, WebP, gray."""
+    portrait, path = PIL.Image.open(PORTRAIT), tmp_path / kind
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn it by a quarter
+    if kind == "clear.png":
+        portrait.putalpha(PIL.Image.linear_gradient("L").resize(portrait.size))
+    {
+        "turned.jpg": lambda: portrait.resize((300, 200)).save(path, exif=exif),
+        "clear.png": lambda: portrait.save(path),
+        "lossless.webp": lambda: portrait.save(path, lossless=True),
+        "gray.png": lambda: portrait.convert("L").save(path),
+    }[kind]()
+    body = """
+        const image = pixels(await decode(new Blob([bytesOf(GIVEN)]), "a picture"));
+        return [image.width, image.height, btoa(Array.from(image.data, (byte) => String.fromCharCode(byte)).join(""))];
+    """
+    width, height, text = run(browser, base64.b64encode(path.read_bytes()).decode(), body)
+    shown = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)[..., :3]
+    wanted = open_picture(path).image
+    assert shown.shape == wanted.shape
+    assert np.abs(shown.astype(int) - wanted).max() <= (1 if kind == "clear.png" else 0)
+
+
+def readings_of(path: Path, size: str) -> list[Reading]:
+    return mien.read(path, model=size)
+
+
+def compare(rows: Rows, readings: Sequence[Reading]) -> None:
+    """Assert that each of Python's faces has a row, with the same label and scores, and that there are no others."""
+    assert len(rows) == len(readings)
+    if not readings:
+        return
+    boxes = np.array([[row[side] for side in ("x1", "y1", "x2", "y2")] for row in rows], np.float32)
+    overlaps = iou(np.stack([reading.face.box for reading in readings]), boxes)
+    assert (overlaps.max(1) >= 0.99).all()
+    for reading, row in zip(readings, (rows[n] for n in overlaps.argmax(1)), strict=True):
+        assert row["emotion"] == reading.emotion
+        assert [row[emotion] for emotion in mien.EMOTIONS] == pytest.approx(list(reading.scores), abs=0.01)
+        assert row["probability"] == pytest.approx(reading.probability, abs=0.01)
+        assert row["confidence"] == pytest.approx(reading.face.confidence, abs=0.01)
+        points = [value for name, value in row.items() if name.endswith(("_x", "_y"))]
+        assert points == pytest.approx(reading.face.landmarks.ravel().tolist(), abs=0.5)
+
+
+@pytest.mark.parametrize("size", ["s", "m"])
+def test_the_rows_of_photographs_are_pythons(browser: Browser, site: Site, size: str) -> None:
+    if not PHOTOS.exists():
+        pytest.skip(NO_PHOTOS)
+    pictures = PICTURES if size == "s" else PICTURES[:3]
+    browser.open(site.url)
+    browser.run(OPENED)
+    table, lines = run(browser, [[address(path) for path in pictures], size], DROP)
+    rows = [json.loads(line) for line in lines.splitlines()]
+    for path in pictures:
+        compare([row for row in rows if row["source"] == path.name], readings_of(path, size))
+    assert [list(row) for row in rows] == [next(csv.reader(io.StringIO(table)))] * len(rows)
+    typed = [{name: str("" if value is None else value) for name, value in row.items()} for row in rows]
+    assert list(csv.DictReader(io.StringIO(table))) == typed
+
+
+def faces_of(boxes: np.ndarray, rng: np.random.Generator) -> list[Face]:
+    points = np.zeros((5, 2), np.float32)
+    return [Face(box.astype(np.float32), float(rng.choice([0.9, 0.999])), points) for box in boxes]
+
+
+def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Browser) -> None:
+    """Four people walk over a picture and across each other, now and then out of sight."""
+    rng = np.random.default_rng(3)
+    image = cv2.resize(noise(30, 40, 3), (640, 480), interpolation=cv2.INTER_CUBIC)
+    tracker, smoother = Tracker(), Smoother()
+    starts, moves = rng.uniform(0, 6, (4, 2)), rng.uniform(0.02, 0.06, (4, 2))
+    frames, wanted = [], []
+    for number in range(120):
+        places = (280, 200) + (300, 210) * np.sin(starts + number * moves)
+        here = (number // 10 + np.arange(4)) % 5 > 0
+        faces = faces_of(np.hstack([places, places + np.array((70, 80))])[here], rng)
+        scores = rng.dirichlet(np.ones(7), len(faces)).astype(np.float32)
+        readings = [Reading(face, row) for face, row in zip(faces, scores, strict=True)]
+        frame = Frame(np.asarray(image, np.uint8), time=number / 20)
+        told = smoother(frame, tracker(frame, readings))
+        wanted.append([(reading.person, reading.shown and reading.shown.emotion) for reading in told])
+        frames.append(
+            [frame.time, [[f.box.tolist(), f.confidence, s.tolist()] for f, s in zip(faces, scores, strict=True)]]
+        )
+    body = """
+        const { Tracker } = await import("/source/track.js");
+        const { Smoother } = await import("/source/smooth.js");
+        const [given, frames] = GIVEN;
+        const image = imageOf(given);
+        const [tracker, smoother] = [new Tracker(), new Smoother()];
+        return frames.map(([time, faces]) => {
+            const readings = faces.map(([box, confidence, scores]) => ({
+                box: Float32Array.from(box), confidence, scores: Float32Array.from(scores), person: null, shown: null,
+            }));
+            const told = smoother.smooth(time, tracker.track(image, time, readings));
+            return told.map(({ person, shown }) => [person, shown]);
+        });
+    """
+    assert run(browser, [packed(np.asarray(image, np.uint8)), frames], body) == [
+        [list(pair) for pair in each] for each in wanted
+    ]
+    assert len({person for each in wanted for person, _ in each}) >= 4
+
+
+def test_faces_are_assigned_to_people_as_lap_assigns_them(browser: Browser) -> None:
+    rng = np.random.default_rng(0)
+    costs = [rng.random(size) * 1.5 for size in rng.integers(1, 7, (200, 2))]
+    wanted = [lap.lapjv(each, extend_cost=True, cost_limit=1.3)[1].tolist() for each in costs]
+    body = 'const { assign } = await import("/source/assign.js"); return GIVEN.map((costs) => assign(costs, 1.3));'
+    assert run(browser, [each.tolist() for each in costs], body) == wanted
+
+
+def test_numbers_are_written_as_python_writes_them(browser: Browser) -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.random(200), 10.0 ** -rng.integers(1, 12, 50) * rng.random(50), rng.random(50) * 999])
+    singles = np.array([*values, 0, 1, 12, 0.5, 1e-5, 1e-4], np.float32)
+    body = """
+        const { toJson, COLUMNS } = await import("/source/rows.js");
+        const row = Object.fromEntries(COLUMNS.map((column) => [column, 0]));
+        return GIVEN.map((happy) => toJson([{ ...row, happy }]).match(/"happy": ([^,]*)/)[1]);
+    """
+    assert run(browser, singles.astype(float).tolist(), body) == [repr(float(str(single))) for single in singles]
+
+
+def test_the_page_has_the_emotions_and_colours_of_python(browser: Browser) -> None:
+    from mien.labels import COLOURS
+
+    body = 'const { EMOTIONS, COLOURS } = await import("/source/rows.js"); return [EMOTIONS, COLOURS];'
+    colours = ["#" + bytes(colour).hex() for colour in COLOURS]
+    assert run(browser, None, body) == [list(mien.EMOTIONS), colours]

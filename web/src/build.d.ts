@@ -1,0 +1,2 @@
+/** Put in by build.js. */
+declare const FILES: Record<string, string>;
