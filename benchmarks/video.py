@@ -33,9 +33,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from mien.apps.bench import keep_to_one_core
+from mien.reader import Reader
+from mien.run import run
+from mien.see.face import Frame
 from mien.see.picture import Image
-from mien.see.pipeline import BURST, open_pipeline
-from mien.sinks.tables import growing_csv
+from mien.see.pipeline import BURST
+from mien.sinks.tables import csv_rows
 from mien.sinks.window import Window
 from mien.sources.live import Live
 from mien.sources.source import PendingFrame, SourceStats
@@ -124,7 +127,7 @@ def live_view(path: Path) -> str:
     came: list[float] = []
     late: list[float] = []
     source = Live("camera", partial(camera, frames, came))
-    pipeline = open_pipeline(min_face=40, stream=True)
+    pipeline = Reader().pipeline(live=True, smooth=0.25)
     with Window() as window:
         for frame, readings in pipeline(source):
             window.write(frame, readings)
@@ -147,12 +150,15 @@ def camera(frames: list[Image], came: list[float], _: SourceStats) -> Generator[
 
 def memory(path: Path) -> str:
     """One line: the resident memory after the first minute, at the end, and the most that there was between."""
-    pipeline, sizes = open_pipeline(min_face=40, stream=True), list[float]()
-    with tempfile.TemporaryDirectory() as folder, growing_csv(Path(folder) / "rows.csv") as table:
-        for frame, readings in pipeline(open_source(path), BURST):
-            table.write(frame, readings)
-            if (frame.index + 1) % (60 * SLOW) == 0:
-                sizes.append(resident())
+    sizes = list[float]()
+
+    def look(frame: Frame, _: object) -> None:
+        if (frame.index + 1) % (60 * SLOW) == 0:
+            sizes.append(resident())
+
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = Reader().pipeline(live=False)
+        run(pipeline(iter(open_source(path)), BURST), [csv_rows(Path(folder) / "rows.csv")], progress=look)
     first, last = sizes[0], sizes[-1]
     return f"{len(sizes)} minutes: {first:.0f} MiB after one, {last:.0f} MiB at the end, {max(sizes):.0f} MiB at most"
 

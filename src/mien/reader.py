@@ -112,7 +112,7 @@ class Reader:
         self,
         model: ModelName | str | PathLike[str] = "s",
         *,
-        head: Head | None = None,
+        head: Head | str | None = None,
         device: Device = "cpu",
         threads: int = 1,
         min_face: float | None = None,

@@ -62,7 +62,7 @@ class Classifier:
         self,
         model: ModelName | str | Path | None = None,
         *,
-        head: Head | None = None,
+        head: Head | str | None = None,
         flip: bool = False,
         threads: int = 1,
         device: Device = "cpu",
