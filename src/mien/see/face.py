@@ -14,18 +14,28 @@ class Frame:
     """One picture of a source: RGB bytes (height, width, 3), or what becomes those when `image` is first asked for.
 
     `name` is the file or stream that it comes from, `index` its number within that source, from 0, and `time` the
-    seconds since the source began.
+    seconds since the source began. `shot` counts the cuts before it, and `fading` says that it is a mixture of two
+    pictures; both stay as they are where nobody looked for cuts.
     """
 
-    __slots__ = ("index", "name", "picture", "time")
+    __slots__ = ("fading", "index", "name", "picture", "shot", "time")
 
-    def __init__(self, image: Image | Picture, name: str = "", index: int = 0, time: float = 0.0) -> None:
+    def __init__(
+        self,
+        image: Image | Picture,
+        name: str = "",
+        index: int = 0,
+        time: float = 0.0,
+        shot: int = 0,
+        fading: bool = False,
+    ) -> None:
         self.picture = picture_of(image)
         self.name, self.index, self.time = name, index, time
+        self.shot, self.fading = shot, fading
 
-    def __reduce__(self) -> tuple[type[Frame], tuple[Image, str, int, float]]:
+    def __reduce__(self) -> tuple[type[Frame], tuple[Image, str, int, float, int, bool]]:
         """Copy and pickle it with its RGB bytes: a decoder's planes cannot be."""
-        return Frame, (self.image, self.name, self.index, self.time)
+        return Frame, (self.image, self.name, self.index, self.time, self.shot, self.fading)
 
     @property
     def image(self) -> Image:

@@ -13,6 +13,7 @@ from mien.see.picture import Floats, Image
 
 MARGIN = 1.0  # face sides around a lost face in which it is searched for
 ROUNDING = 1e-6  # seconds, by which the clock of the frames may differ from itself
+FADING = 0.1  # seconds from one search to the next while a picture fades into another
 SAME = 0.5  # overlap from which on two boxes are one face
 
 
@@ -28,12 +29,16 @@ class Follower:
     def __init__(self, detector: Detector, search_every: float = 0.5) -> None:
         self.detector, self.search_every = detector, search_every
         self._faces: list[Face] = []
+        self._shot = 0
         self._searched: float | None = None  # the time of the frame that was searched last
 
     def __call__(self, frame: Frame) -> list[Face]:
         """The faces of the next frame."""
         known, self._faces = self._faces, []
-        due = self._searched is None or not 0 <= frame.time - self._searched < self.search_every - ROUNDING
+        every = FADING if frame.fading else self.search_every
+        due = self._searched is None or not 0 <= frame.time - self._searched < every - ROUNDING
+        if frame.shot != self._shot:
+            self._shot, due = frame.shot, True
         if not due:
             self._faces = _distinct(self._follow(frame, known))
         if due or (known and not self._faces):

@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 Detect = Callable[[Frame], list[Face]]
 Classify = Callable[[Sequence[Frame], Sequence[list[Face]]], list[list[Reading]]]
 Track = Callable[[Frame, list[Reading]], list[Reading]]
+Result = tuple[Frame, list[Reading]]
 
 STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
 BURST = 8  # frames that are read together where nobody waits for the first of them
 BURST_PIXELS = 1 << 22  # that they have at most, for the sake of memory: two frames of full HD gain what eight do
+
+
+def uncut(frame: Frame) -> Frame:
+    """Return a frame as it is: pictures have nothing to do with one another."""
+    return frame
+
+
+def at_once(results: Iterable[Result]) -> Iterable[Result]:
+    """Return results as they come."""
+    return results
 
 
 def untracked(_: Frame, readings: list[Reading]) -> list[Reading]:
@@ -40,6 +51,8 @@ class Pipeline:
     classify: Classify
     track: Track = untracked
     smooth: Track = untracked
+    cut: Callable[[Frame], Frame] = uncut
+    settle: Callable[[Iterable[Result]], Iterable[Result]] = at_once
 
     def __call__(self, frames: Iterable[Frame], burst: int = 1) -> Generator[tuple[Frame, list[Reading]]]:
         """Yield every frame with its readings, `burst` frames at a time: by default each as soon as it is there.
@@ -53,15 +66,27 @@ class Pipeline:
 
     def bursts(self, frames: Iterable[Frame], size: int) -> Generator[list[tuple[Frame, list[Reading]]]]:
         """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then."""
-        with closing(bursts_of(frames, size)) as bursts:
+        held: list[Result] = []
+        try:
+            for frame, readings in self.settle(self._read(frames, size)):
+                held.append((frame, sorted(self.smooth(frame, readings), key=_centre)))
+                if len(held) == size:
+                    yield held
+                    held = []
+        except MienError:
+            if held:
+                yield held
+            raise
+        if held:
+            yield held
+
+    def _read(self, frames: Iterable[Frame], size: int) -> Generator[Result]:
+        """Every frame with its readings, `size` frames read together."""
+        with closing(bursts_of(map(self.cut, frames), size)) as bursts:
             for burst in bursts:
                 faces = [self.detect(frame) for frame in burst]
-                readings = zip(burst, self.classify(burst, faces), strict=True)
-                yield [(frame, self._finished(frame, read)) for frame, read in readings]
-
-    def _finished(self, frame: Frame, readings: list[Reading]) -> list[Reading]:
-        """The readings with what comes after classifying, from left to right."""
-        return sorted(self.smooth(frame, self.track(frame, readings)), key=_centre)
+                for frame, readings in zip(burst, self.classify(burst, faces), strict=True):
+                    yield frame, self.track(frame, readings)
 
 
 def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
@@ -93,8 +118,8 @@ def stream_pipeline(
     detector: Detector,
     classifier: Classifier,
     *,
-    live: bool,  # noqa: ARG001
-    memory: float = 4.0,
+    live: bool,
+    memory: float = 10.0,
     smooth: float | None = 0.25,
 ) -> Pipeline:
     """Build the pipeline of one stream, in which faces are followed and people keep their numbers.
@@ -103,13 +128,19 @@ def stream_pipeline(
     given out at once. `memory` is how many seconds a person may be out of sight and keep the number; `smooth` is the
     time constant in seconds of what is shown (`Reading.shown`), None for none.
     """
+    from mien.see.cut import Cuts
     from mien.see.follow import Follower
+    from mien.see.settle import AtOnce, Settled
     from mien.see.smooth import Smoother
     from mien.see.track import Tracker
 
     tracker = Tracker(memory=memory)
     return Pipeline(
-        Follower(detector), classifier.read_frames, tracker, untracked if smooth is None else Smoother(smooth)
+        Follower(detector),
+        classifier.read_frames,
+        smooth=untracked if smooth is None else Smoother(smooth),
+        cut=Cuts(),
+        settle=(AtOnce if live else Settled)(tracker),
     )
 
 
