@@ -47,7 +47,9 @@ def test_no_number_loses_anything(size: float) -> None:
     [row] = rows(FRAME, [Reading(Face(box, confidence, landmarks), scores)])
     exact = np.concatenate([box, [confidence, scores.max()], scores, landmarks.ravel()]).astype(np.float32)
     assert np.array([row[name] for name in NUMBERS], np.float32).tolist() == exact.tolist()
-    assert max(len(repr(row[name])) for name in NUMBERS) < 20  # the shortest decimals, not float32 spelled out as float64
+    assert (
+        max(len(repr(row[name])) for name in NUMBERS) < 20
+    )  # the shortest decimals, not float32 spelled out as float64
 
 
 def test_a_picture_without_a_face_has_a_row_that_names_it() -> None:
