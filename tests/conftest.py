@@ -101,7 +101,7 @@ def add_sound(container: OutputContainer, codec: str) -> av.AudioStream:
     return stream
 
 
-def tone(stream: av.AudioStream, seconds: float) -> list[av.Packet]:
+def tone(stream: av.AudioStream, seconds: float) -> list[Any]:
     """A tone of 440 Hz, encoded."""
     rate = stream.rate
     wave = (np.sin(np.arange(int(seconds * rate)) / rate * 440 * 2 * np.pi) * 8000).astype(np.int16)

@@ -43,7 +43,9 @@ def press(*keys: str) -> None:
 
 def shown() -> Image:
     """The pixels in the window."""
-    return np.ascontiguousarray(pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1))
+    surface = pygame.display.get_surface()
+    assert surface
+    return np.ascontiguousarray(pygame.surfarray.array3d(surface).swapaxes(0, 1))
 
 
 @pytest.fixture
