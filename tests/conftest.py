@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from av.container import OutputContainer
 
 from mien.labels import EMOTIONS
 from mien.see.face import Face, Frame, Reading, Shown
@@ -66,10 +67,13 @@ def write_film(
     pix_fmt: str = "yuv420p",
     stamps: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
-    sound: bool = False,
+    sound: bool | str = False,
     zoom: float = 0.9,
 ) -> Path:
-    """Write a video; `stamps` are the times of its frames in milliseconds, which stand for a fixed rate otherwise."""
+    """Write a video; `stamps` are the times of its frames in milliseconds, which stand for a fixed rate otherwise.
+
+    `sound` adds a tone of 440 Hz, as AAC or by the encoder of that name.
+    """
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options=options or {})
         assert isinstance(video, av.VideoStream)
@@ -77,7 +81,7 @@ def write_film(
         video.pix_fmt, video.thread_count = pix_fmt, 1
         if stamps:
             video.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        audio = add_sound(container, sound if isinstance(sound, str) else "aac") if sound else None
         for number, image in enumerate(pan(*size, count=frames, zoom=zoom)):
             frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts = stamps[number] if stamps else number
@@ -85,12 +89,28 @@ def write_film(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if audio is not None:
-            seconds = np.arange(frames * 16000 // rate) / 16000
-            tone = (np.sin(seconds * 440 * 2 * np.pi) * 8000).astype(np.int16)
-            sample = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
-            sample.sample_rate, sample.pts = 16000, 0
-            container.mux([*audio.encode(sample), *audio.encode(None)])
+            container.mux([*tone(audio, frames / rate), *audio.encode(None)])
     return path
+
+
+def add_sound(container: OutputContainer, codec: str) -> av.AudioStream:
+    """Add a stream of sound, at a rate that the codec knows."""
+    rate = {"ac3": 32_000, "libopus": 48_000}.get(codec, 16_000)
+    stream = container.add_stream(codec, rate=rate, layout="mono")
+    assert isinstance(stream, av.AudioStream)
+    return stream
+
+
+def tone(stream: av.AudioStream, seconds: float) -> list[Any]:
+    """A tone of 440 Hz, encoded."""
+    rate = stream.rate
+    wave = (np.sin(np.arange(int(seconds * rate)) / rate * 440 * 2 * np.pi) * 8000).astype(np.int16)
+    sample = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+    sample.sample_rate, sample.pts = rate, 0
+    resampler = av.AudioResampler(stream.format, stream.layout, rate, stream.codec_context.frame_size or None)
+    return [
+        packet for part in (*resampler.resample(sample), *resampler.resample(None)) for packet in stream.encode(part)
+    ]
 
 
 @pytest.fixture

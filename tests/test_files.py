@@ -231,7 +231,9 @@ def test_a_full_disk_says_to_make_room(tmp_path: Path) -> None:
     try:
         with WholeFile(mounted / "out.txt") as file:
             file.write("a" * 1000)
-            with pytest.raises(OutputError, match=r"\(No space left on device\): make room there, or use another place"):
+            with pytest.raises(
+                OutputError, match=r"\(No space left on device\): make room there, or use another place"
+            ):
                 file.write("b" * 100_000)
         assert (mounted / "out.txt").read_text() == "a" * 1000
     finally:

@@ -40,7 +40,7 @@ def run(
 ) -> Outcome:
     """Write every result into every sink; `stop` is asked after each, `progress` called with each.
 
-    A sink that fails is closed with what it has, and the others go on; so does a source that breaks off leave them
+    A sink that fails is closed with what it has, and the others go on; whatever breaks off the results, every sink is
     whole. What went wrong is returned. Errors before the first frame are raised, and leave no output behind.
     """
     outcome = Outcome()
@@ -52,10 +52,10 @@ def run(
                 for sink in open_sinks:
                     sink.write(frame, readings)
                 progress(frame, readings)
-                outcome.stopped = stop()
-                if outcome.stopped or (sinks and all(sink.closed for sink in open_sinks)):
+                if stop() or (sinks and all(sink.closed for sink in open_sinks)):
                     break
-        except MienError as error:  # a lost stream
+            outcome.stopped = stop()  # the source may have heard of it first
+        except Exception as error:  # a lost stream; too little memory; a bug, which is not to cost what was read before
             if not outcome.frames:
                 raise
             outcome.problems.append(error)
@@ -88,7 +88,7 @@ class _Apart:
             return
         try:
             self.sink.write(frame, readings)
-        except (MienError, BrokenPipeError) as error:  # a full disk; a reader that has enough
+        except Exception as error:  # a full disk; a program that has read enough; a bug
             self.outcome.problems.append(error)
             self._close()
 

@@ -22,8 +22,9 @@ FRAME = Frame(np.zeros((60, 80, 3), np.uint8), 'a, "b" 笑.png', 7, 1 / 3)
 def test_a_row_names_every_column_in_order(reading: Make) -> None:
     [row] = rows(FRAME, [reading("sad", 4, shown="happy")])
     assert tuple(row) == COLUMNS
-    first = [FRAME.name, 7, 1 / 3, 4, 10, 20.25, 40, 50, 0.9875, "sad", 0.7, "happy"]
-    assert list(row.values())[: len(first)] == first
+    first = {"source": FRAME.name, "frame": 7, "time": 1 / 3, "person": 4, "confidence": 0.9875}
+    first |= {"x1": 10, "y1": 20.25, "x2": 40, "y2": 50, "emotion": "sad", "probability": 0.7, "shown": "happy"}
+    assert {name: row[name] for name in first} == first
     assert [row[emotion] for emotion in EMOTIONS] == [0.7 if emotion == "sad" else 0.05 for emotion in EMOTIONS]
     assert [row[name] for name in LANDMARKS] == list(range(10))
 
@@ -47,7 +48,9 @@ def test_no_number_loses_anything(size: float) -> None:
     [row] = rows(FRAME, [Reading(Face(box, confidence, landmarks), scores)])
     exact = np.concatenate([box, [confidence, scores.max()], scores, landmarks.ravel()]).astype(np.float32)
     assert np.array([row[name] for name in NUMBERS], np.float32).tolist() == exact.tolist()
-    assert max(len(repr(row[name])) for name in NUMBERS) < 20  # the shortest decimals, not float32 spelled out as float64
+    assert (
+        max(len(repr(row[name])) for name in NUMBERS) < 20
+    )  # the shortest decimals, not float32 spelled out as float64
 
 
 def test_a_picture_without_a_face_has_a_row_that_names_it() -> None:

@@ -124,7 +124,9 @@ def test_rows_are_there_as_soon_as_they_are_read(
     assert listing(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "\tx.png", "\rx.png", "\r\nx.png"])
+@pytest.mark.parametrize(
+    "name", ["=cmd|'/c calc'!A0.png", "+1.png", "-1.png", "@sum.png", "\tx.png", "\rx.png", "\r\nx.png"]
+)
 def test_a_name_that_a_spreadsheet_would_run_is_text(tmp_path: Path, reading: Make, name: str) -> None:
     for sink in (csv_rows(tmp_path / "out.csv"), json_rows(tmp_path / "out.json")):
         with sink:

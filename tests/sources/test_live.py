@@ -183,10 +183,10 @@ def test_a_lost_stream_is_reconnected_and_the_gap_is_noted(serving: Serving) -> 
 def test_a_gap_that_is_still_open_at_the_end_is_noted(serving: Serving) -> None:
     with serving(Mjpeg(length=5)) as server:
         source = Live(server.url, stream(server.url, server.url, 5), pauses=(0.3, 0.3), patience=0.4)
-        assert (source.lost, source.silence) == (False, 0.0)
+        assert (source.stats.lost, source.notice()) == (False, "")
         walk = iter(source)
         next(walk)
-        assert not source.lost
+        assert not source.stats.lost
         server.length = 0
         with pytest.raises(SourceError, match="did not come back"):
             list(walk)
@@ -196,12 +196,11 @@ def test_a_gap_that_is_still_open_at_the_end_is_noted(serving: Serving) -> None:
 
         server.length = 5
         asked = threading.Event()
-        source = Live(server.url, stream(server.url, server.url, 5), pauses=(5, 5), stop=asked.is_set)
-        walk = iter(source)
+        source = Live(server.url, stream(server.url, server.url, 5), pauses=(5, 5))
+        walk = source.frames(asked.is_set)
         next(walk)
-        assert gone(lambda: not source.lost)
-        time.sleep(0.3)
-        assert source.lost and source.silence > 0.3
+        assert gone(lambda: not source.stats.lost)
+        assert source.stats.lost and source.notice() == "no picture for 0 s"
         asked.set()
         assert list(walk) == []
         assert (source.stats.reconnects, len(source.stats.gaps)) == (0, 1)
@@ -252,8 +251,9 @@ def test_stop_ends_the_wait_for_a_file_over_http_wherever_it_hangs(
     stalling: Callable[[float], str], share: float
 ) -> None:
     began = time.monotonic()
-    source = open_source(stalling(share), timeout=20, stop=lambda: time.monotonic() > began + 1)
-    assert len(list(source)) < 60
+    over = partial(lambda: time.monotonic() > began + 1)
+    source = open_source(stalling(share), timeout=20, stop=over)
+    assert len(list(source.frames(over))) < 60
     assert 1 < time.monotonic() - began < 2
 
 
@@ -273,8 +273,8 @@ def test_a_stream_that_does_not_exist_is_one_line() -> None:
 
 def test_stop_ends_the_wait_for_a_silent_source() -> None:
     asked = iter([False] * 5 + [True])
-    source = Live("camera", partial(counting, interval=10), stop=lambda: next(asked))
-    assert len(list(source)) <= 1
+    source = Live("camera", partial(counting, interval=10))
+    assert len(list(source.frames(lambda: next(asked)))) <= 1
 
 
 def test_every_and_fps_choose_from_a_live_source_too(take: Take) -> None:

@@ -73,6 +73,7 @@ class Viewer(StreamRequestHandler):
                     self.answer(number, "Session: 1", "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN")
                 if method == "PLAY":
                     self.send_video()
+                    return  # it is switched off
         except OSError:  # nobody looks any more
             pass
 

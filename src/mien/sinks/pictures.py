@@ -95,7 +95,8 @@ def write_picture(path: Path, frame: Frame, readings: Sequence[Reading]) -> None
     """Write a frame with its faces drawn; without faces as it is, from a file of the same format byte for byte."""
     source = Path(frame.name)
     with explained(path):
-        unchanged = not readings and format_of(path) == FORMATS.get(source.suffix.lower())
+        same_format = format_of(path) == FORMATS.get(source.suffix.lower())
+        unchanged = not readings and same_format and source.is_file()  # a frame of frame_%03d.png is no file
         data = source.read_bytes() if unchanged else encode(annotate(frame.image, readings), path)
     with WholeFile(path) as file:
         file.write(data)

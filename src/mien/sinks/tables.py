@@ -42,7 +42,8 @@ class TextRows:
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
-            opened.enter_context(self._file).write(self.head)
+            opened.enter_context(self._file)
+            self._file.write(self.head)
             opened.pop_all()
         return self
 

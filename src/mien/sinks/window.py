@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 NO_WINDOW = "go without a window, and keep what is seen in a table or a video"
 
+
+class NoDisplay(OutputError):  # noqa: N818 - the name of what is wrong
+    """There is no display to open a window on."""
+
+
 UNSEEN = ("dummy", "offscreen")
 """SDL's drivers without a screen."""
 
@@ -37,7 +42,7 @@ SCREEN = 0.9
 
 
 class Window:
-    """Shows each frame with its faces drawn; raises OutputError where there is no display.
+    """Shows each frame with its faces drawn; raises NoDisplay where there is none.
 
     `paced` shows a file in its own time, where it is read faster than that. After `q`, or when the window is closed,
     `closed` is true. Snapshots and recordings go into `folder`; where they cannot, the window says so and goes on.
@@ -71,11 +76,11 @@ class Window:
             pygame.display.init()
             pygame.display.set_caption(self.title)
         except pygame.error as error:
-            raise OutputError(f"a window cannot be opened ({error}): {NO_WINDOW}") from None
+            raise NoDisplay(f"a window cannot be opened ({error}): {NO_WINDOW}") from None
         driver = pygame.display.get_driver()
         if driver in UNSEEN and os.environ.get("SDL_VIDEODRIVER") != driver:  # SDL's last resort
             pygame.display.quit()
-            raise OutputError(f"the display cannot be reached, so no window can be opened: {NO_WINDOW}")
+            raise NoDisplay(f"the display cannot be reached, so no window can be opened: {NO_WINDOW}")
         self._screen: pygame.Surface | None = None
         return self
 
@@ -232,12 +237,12 @@ class Rate:
 
 
 def check_display() -> None:
-    """Raise OutputError where no window can be opened."""
+    """Raise NoDisplay where no window can be opened."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame would greet on standard output
     os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "mien")  # what X calls the program
     on_unix = sys.platform not in ("darwin", "win32")
     if on_unix and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")):
-        raise OutputError(f"there is no display to open a window on: {NO_WINDOW}")
+        raise NoDisplay(f"there is no display to open a window on: {NO_WINDOW}")
     if on_unix and not os.environ.get("WAYLAND_DISPLAY"):
         os.environ.setdefault("SDL_VIDEODRIVER", "x11")  # Wayland's library, asked in vain, complains by itself
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.errors import MissingExtra, SourceError
+from mien.errors import SourceError
 from mien.see.picture import Image, Picture
 from mien.sources.names import is_sequence, reason
 from mien.sources.planes import Orientation, orientation, planes_of
@@ -144,7 +144,7 @@ HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", 
 
 
 def decode_heif(file: IO[bytes], shown: str) -> Image | None:
-    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError, MissingExtra.
+    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError.
 
     FFmpeg decodes a picture that is one frame; one of several tiles needs the package pillow-heif.
     """
@@ -160,7 +160,7 @@ def decode_heif(file: IO[bytes], shown: str) -> Image | None:
         try:
             with av.open(file, mode="r") as container:
                 if len(container.streams.video) > 1:
-                    raise MissingExtra(f"{shown} is made of tiles, for which Mien needs pillow-heif: pip install it")
+                    raise SourceError(f"{shown} is made of tiles, which need a package more: pip install pillow-heif")
                 return upright(next(container.decode(video=0)), converter())
         except (av.FFmpegError, StopIteration, ValueError) as error:
             raise SourceError(f"{shown} cannot be decoded ({reason(error)}): is it a whole copy?") from None

@@ -17,21 +17,31 @@ from urllib.request import url2pathname
 from mien.errors import SourceError
 
 PICTURES = frozenset(
-    ".apng .avif .bmp .dib .gif .heic .heif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg "  # noqa: SIM905
-    ".pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+    ".apng .avif .bmp .cur .dds .dib .gif .heic .heif .icns .ico .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg "  # noqa: SIM905
+    ".jpx .mpo .pbm .pcx .pfm .pgm .png .pnm .ppm .qoi .sgi .tga .tif .tiff .webp".split()
 )
 """Endings of the files of a folder that are read as pictures; a file that is named is opened whatever its ending."""
 
 VIDEOS = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 "  # noqa: SIM905
-    ".mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+    ".264 .265 .3g2 .3gp .asf .avi .divx .dv .f4v .flv .h264 .h265 .hevc .ivf .m2ts .m2v .m4v .mjpeg .mjpg .mkv "  # noqa: SIM905
+    ".mov .mp4 .mpe .mpeg .mpg .mts .mxf .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m".split()
 )
 """Endings of those that are read as videos."""
 
 UNREAD = frozenset(
-    ".arw .cr2 .cr3 .dng .eps .jxl .nef .orf .pdf .psd .raf .raw .rw2 .svg .xcf".split()  # noqa: SIM905
+    ".arw .cr2 .cr3 .dng .emf .eps .jxl .nef .orf .psd .raf .raw .rw2 .svg .wmf .xcf".split()  # noqa: SIM905
 )
 """Endings of pictures that no reader here knows: they are named, not passed over."""
+
+PICTURE_SIGNS = (
+    rb"\xff\xd8\xff",
+    rb"\x89PNG\r\n\x1a\n",
+    rb"GIF8[79]a",
+    rb"RIFF....WEBP",
+    rb"....ftyp(hei|hev|mif1|avif)",
+)
+VIDEO_SIGNS = (rb"....ftyp(?!M4A|crx)", rb"\x1aE\xdf\xa3", rb"RIFF....AVI ", rb"FLV\x01", rb"\x00\x00\x01\xba")
+"""How pictures and videos begin, by which those are known that end otherwise, as `photo.jpg_large`."""
 
 SEQUENCE = r"%0?\d*d"  # a number in the name of a picture, as FFmpeg writes it: frame_%03d.png
 
@@ -62,7 +72,11 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
         if is_url(name) and not name.lower().startswith("file:"):
             found.videos.append(name)
             continue
-        path = local_path(name)
+        try:
+            path = local_path(name)
+        except SourceError as error:
+            found.left_out.append(str(error))
+            continue
         folder, matches = _expanded(path, recursive)
         kinds = [_sort(file, found, named=not folder) for file in matches]
         if not any(kinds):
@@ -74,15 +88,29 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
 def _sort(file: Path, found: Found, named: bool) -> bool:
     """Put a file where it belongs; False where it is none of these."""
     ending = file.suffix.lower()
-    if ending in VIDEOS:
+    begins = b"" if ending in PICTURES | VIDEOS | UNREAD | {".mien-part"} else _beginning(file)
+    if ending in VIDEOS or _is_one_of(VIDEO_SIGNS, begins):
         found.videos.append(str(file))
-    elif named or ending in PICTURES:
+    elif named or ending in PICTURES or _is_one_of(PICTURE_SIGNS, begins):
         found.pictures.append(file)
     elif ending in UNREAD:
         found.left_out.append(f"{short(str(file))} is left out: {ending} is not read; convert it to PNG")
     else:
         return False
     return True
+
+
+def _beginning(file: Path) -> bytes:
+    """Return the first bytes of a file; none of what cannot be opened, which is reported later."""
+    with suppress(OSError, ValueError):
+        if file.is_file():
+            with file.open("rb") as opened:
+                return opened.read(16)
+    return b""
+
+
+def _is_one_of(signs: Iterable[bytes], begins: bytes) -> bool:
+    return any(re.match(sign, begins, re.DOTALL) for sign in signs)
 
 
 def _expanded(path: Path, recursive: bool) -> tuple[bool, list[Path]]:
@@ -107,8 +135,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def local_path(name: str) -> Path:
-    """Return the path that a name or a file:// URL stands for. Raises SourceError for other addresses and for data."""
-    if name.lower().startswith("file://"):
+    """Return the path that a name or a file: URL stands for. Raises SourceError for other addresses and for data."""
+    if name.lower().startswith("file:/"):
         return Path(url2pathname(urlsplit(name).path))
     if name.lower().startswith("data:"):
         raise SourceError(f"{short(name)} is the picture itself, as text: decode it and give the bytes")

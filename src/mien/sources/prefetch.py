@@ -29,8 +29,10 @@ def never() -> bool:
     return False
 
 
-def prefetch(items: Callable[[Ask], Iterator[Item]], stop: Ask, leave: float | None = LEAVE) -> Generator[Item]:
-    """Yield the items, none of them None, that a thread fetches one ahead.
+def prefetch(
+    items: Callable[[Ask], Iterator[Item]], stop: Ask, *, depth: int = 1, leave: float | None = LEAVE
+) -> Generator[Item]:
+    """Yield the items, none of them None, that a thread fetches, `depth` of them ahead.
 
     It ends when `stop` says so, however long an item takes: within FFmpeg the main thread would hear of no signal.
     `items` is given what it may ask for the same in its thread; `stop` itself is asked where the items are taken.
@@ -43,7 +45,8 @@ def prefetch(items: Callable[[Ask], Iterator[Item]], stop: Ask, leave: float | N
     thread = Thread(target=_fetch, args=(items(left.is_set), asked, found), name=READER, daemon=True)
     thread.start()
     try:
-        asked.put(True)
+        for _ in range(depth):
+            asked.put(True)
         while (item := _awaited(found, stop)) is not None:
             if isinstance(item, BaseException):
                 raise item
@@ -53,11 +56,6 @@ def prefetch(items: Callable[[Ask], Iterator[Item]], stop: Ask, leave: float | N
         left.set()
         asked.put(False)
         thread.join(leave)
-
-
-def ahead(items: Iterator[Item]) -> Generator[Item]:
-    """Yield items while a thread fetches the next one; on one core, where that gains nothing, without a thread."""
-    return prefetch(lambda _: items, never, leave=None) if cores() > 1 else (item for item in items)
 
 
 def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], workers: int) -> Generator[Answer]:
@@ -97,9 +95,13 @@ def _fetch(items: Iterator[Item], asked: SimpleQueue[bool], found: SimpleQueue[I
     with closing(items):  # type: ignore[type-var]
         while asked.get():
             try:
-                found.put(next(items, None))
+                item = next(items, None)
             except BaseException as error:
                 found.put(error)
+                return
+            found.put(item)
+            if item is None:
+                return
 
 
 def _awaited(found: SimpleQueue[Item | BaseException | None], stop: Ask) -> Item | BaseException | None:

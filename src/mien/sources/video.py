@@ -13,7 +13,7 @@ from mien.see.picture import Image, Picture
 from mien.sources.decode import decoded, open_container
 from mien.sources.live import Live, camera, stream
 from mien.sources.names import check_file, is_camera, is_sequence, is_url, local_path, without_password
-from mien.sources.prefetch import Ask, Item, never, prefetch
+from mien.sources.prefetch import LEAVE, Ask, cores, never, prefetch
 from mien.sources.source import Clock, PendingFrame, Sampling, Source, SourceStats
 
 ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
@@ -21,6 +21,9 @@ ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 
 PLAYLISTS = ("dash", "hls")
 """The formats whose file is a list of others, and has a size although the list goes on."""
+
+AHEAD = 4
+"""Frames that are decoded before they are asked for: as many more of a full HD video take 12 MB of memory."""
 
 RATE = 25.0
 """Frames a second of a file that does not say."""
@@ -46,7 +49,7 @@ def open_source(
         raise SourceError("a source has no name: give a video, a URL or a camera")
     if isinstance(source, int) or is_camera(name):
         return Live(f"camera {name}", camera(name), sampling)
-    if not is_url(name) or name.lower().startswith("file://"):
+    if not is_url(name) or name.lower().startswith("file:"):
         path = local_path(name)
         if not is_sequence(str(path)):
             check_file(path, "give a video, or a camera")
@@ -80,7 +83,7 @@ class VideoFile:
         self.sound: str | None = address
         self.sampling = sampling or Sampling()
         self.stats = SourceStats()
-        with closing(self._interruptible(self._look, stop)) as looks:
+        with closing(self._look(stop) if self._is_local() else prefetch(self._look, stop)) as looks:
             stopped = None, True, 1 / RATE
             self.duration, self.ends, self.step = next(looks, stopped)
 
@@ -88,17 +91,20 @@ class VideoFile:
         return self.frames()
 
     def frames(self, stop: Callable[[], bool] = never) -> Generator[Frame]:
-        """Yield the frames in order; a file over a network is read in a thread, and `stop` asked meanwhile."""
+        """Yield the frames in order, which a thread decodes ahead where there is a core for it."""
         self.stats = SourceStats()
-        yield from self._interruptible(self._frames, stop)
+        if self._is_local() and cores() == 1:
+            yield from self._frames(stop)
+        else:
+            yield from prefetch(self._frames, stop, depth=AHEAD, leave=None if self._is_local() else LEAVE)
 
     def notice(self) -> str:
         """Say nothing: a file is there or is not."""
         return ""
 
-    def _interruptible(self, items: Callable[[Ask], Generator[Item]], stop: Ask) -> Generator[Item]:
-        """Let a thread fetch what comes over a network, which may take any time."""
-        return items(stop) if self.address.startswith("file:") else prefetch(items, stop)
+    def _is_local(self) -> bool:
+        """Whether it is a file of this machine: what comes over a network may take any time."""
+        return self.address.startswith("file:")
 
     def _look(self, _: Ask) -> Generator[tuple[float | None, bool, float]]:
         """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
