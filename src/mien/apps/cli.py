@@ -17,6 +17,7 @@ import typer
 import typer.core
 
 from mien import __version__
+from mien.apps import export as exporting
 from mien.apps import measure as measuring
 from mien.apps import train as training
 from mien.apps.terminal import finite, say
@@ -185,8 +186,8 @@ def watch(
     return watch_source(camera or 0 if source is None else source, outputs, options)
 
 
-training.add_to(app)
-measuring.add_to(app)
+for group in (training, exporting, measuring):
+    group.add_to(app)
 
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")
