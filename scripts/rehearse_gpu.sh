@@ -22,7 +22,7 @@ MINUTES=0.01 "$here/train_on_gpu.sh" teachers # stopped by its limit after an ep
 "$here/train_on_gpu.sh" teachers               # … and gone on with
 "$here/train_on_gpu.sh" views
 "$here/train_on_gpu.sh" students
-"$PYTHON" "$here/measure_teachers.py" "$RUNS"/teacher/* --data "$DATA" --out "$work/teachers.json"
+"$PYTHON" "$here/measure_teachers.py" "$RUNS"/teacher/* --views "$RUNS/views" --data "$DATA" --out "$work/teachers.json"
 for size in s m; do
     "$PYTHON" -m mien export "$RUNS/student-$size-0" --out "$work/$size.onnx"
 done

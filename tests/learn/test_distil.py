@@ -194,9 +194,9 @@ def test_a_checkpoint_with_a_retired_setting_goes_on_where_that_did_nothing(
     assert len(train(noise, tmp_path, once, machine=Machine(), resume=True)) == 1
     saved["settings"]["sam"] = 0.1
     write(tmp_path / CHECKPOINT, saved)
-    with pytest.raises(TrainingError, match=r"its setting sam is 0\.1, which this Mien no longer knows"):
+    with pytest.raises(TrainingError, match=r"its setting sam is 0\.1, which this version of Mien no longer has"):
         train(noise, tmp_path, once, machine=Machine(), resume=True)
     saved["settings"] = {**saved["settings"], "sam": 0.0, "mystery": 1}
     write(tmp_path / CHECKPOINT, saved)
-    with pytest.raises(TrainingError, match="its settings are none that this Mien knows, a newer one may"):
+    with pytest.raises(TrainingError, match="its settings are not those of this version of Mien"):
         train(noise, tmp_path, once, machine=Machine(), resume=True)

@@ -212,7 +212,7 @@ def test_weights_that_are_no_numbers_are_refused(run: Path, tmp_path: Path) -> N
         ("settings", {"votes": "a", "augmentation": {}}, "its setting votes is 'a'"),
         ("settings", {"dropout": "q", "augmentation": {}}, "its setting dropout is 'q'"),
         ("settings", {"augmentation": {"zoom": None}}, "its setting zoom is None"),
-        ("settings", "x", "settings are none that this Mien knows"),
+        ("settings", "x", "settings are not those of this version of Mien"),
         ("model", [1], "trained by other code"),
     ],
 )

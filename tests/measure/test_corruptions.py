@@ -1,4 +1,4 @@
-"""What is done to faces before they are measured: harm of the kind and the size that the report names."""
+"""Corruptions change a face in the way and by the amount that the report names."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ FACES = np.stack([np.add.outer(SMOOTH, SMOOTH), np.subtract.outer(SMOOTH, SMOOTH
 FACES = (FACES * 255 / FACES.max((1, 2), keepdims=True)).astype(np.uint8).repeat(8, 0)
 
 
-def harm(name: str, severity: int) -> float:
+def changed_by(name: str, severity: int) -> float:
     return float(np.abs(corrupted(FACES, name, severity).astype(float) - FACES).mean())
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_each_harms_more_the_more_severe_it_is(name: str) -> None:
+def test_each_changes_a_face_more_the_more_severe_it_is(name: str) -> None:
     faces = corrupted(FACES, name, 0)
     assert faces.shape == FACES.shape
     assert faces.dtype == np.uint8
-    assert 0 < harm(name, 0) < harm(name, 2) < harm(name, 4)
+    assert 0 < changed_by(name, 0) < changed_by(name, 2) < changed_by(name, 4)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_the_same_seed_harms_in_the_same_way(name: str) -> None:
+def test_the_same_seed_gives_the_same_change(name: str) -> None:
     for severity in SEVERITIES:
         assert np.array_equal(corrupted(FACES, name, severity), corrupted(FACES, name, severity))
 

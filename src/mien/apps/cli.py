@@ -18,6 +18,7 @@ import typer
 import typer.core
 
 from mien import __version__
+from mien.apps import export as exporting
 from mien.apps import measure as measuring
 from mien.apps import train as training
 from mien.apps.terminal import finite, say
@@ -275,8 +276,8 @@ def _reader(model: str, **options: Any) -> Callable[[], Reader]:
     return opened
 
 
-training.add_to(app)
-measuring.add_to(app)
+for group in (training, exporting, measuring):
+    group.add_to(app)
 
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed on this machine.")

@@ -1,4 +1,4 @@
-"""The commands that lead from FER2013 to a model: data prepare and explore, train, distil-views, export."""
+"""The commands that lead from FER2013 to a trained network: data prepare and explore, train."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.apps.terminal import counted, epochs_bar, finite, printable, show
-from mien.errors import DataError, MissingExtra, OutputError, TrainingError
-from mien.files import WholeFile, check_output, explained
+from mien.errors import DataError, MissingExtra, TrainingError
+from mien.files import WholeFile, explained
 
 if TYPE_CHECKING:
     from mien.learn.limit import TimeLimit
@@ -31,8 +31,7 @@ data = typer.Typer(no_args_is_help=True, help="Prepare FER2013 and look at it.")
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.add_typer(data, name="data")
-    for command in (train, distil_views, export):
-        app.command()(command)
+    app.command()(train)
 
 
 @contextmanager
@@ -59,9 +58,7 @@ def needs_prepared() -> Iterator[None]:
 
 @data.command()
 def prepare(
-    source: Annotated[
-        Path, typer.Argument(help="FER2013: its CSV file, its archive (zip, tar, gzip), or its folder.")
-    ],
+    source: Annotated[Path, typer.Argument(help="FER2013: its CSV file, its archive (zip, tar, gzip), or its folder.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("processed"),
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
     as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
@@ -152,7 +149,7 @@ def train(
         from mien.learn.trained import load_trained
         from mien.learn.views import read_views
 
-        first = load_trained(_run_or_model(init)) if init is not None else None
+        first = load_trained(run_or_model(init)) if init is not None else None
     limit = TimeLimit(minutes)
     taught = read_views(views) if views else None
     settings = settings_of(recipe, set_ or [])
@@ -248,101 +245,7 @@ def advising() -> Iterator[None]:
         raise TrainingError(f"{error}: go on with --resume, or give --out another name") from None
 
 
-def distil_views(
-    teachers: Annotated[list[str], typer.Argument(help="Folders of runs, model files, or m or s from the package.")],
-    data: Processed = Path("processed"),
-    out: Annotated[Path, typer.Option(help="The file to write, or a folder for NAME.npz of each teacher.")] = Path(
-        "views.npz"
-    ),
-    count: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Of the augmentation that makes a view.")] = 0,
-    recipe: Annotated[str, typer.Option(help="Whose augmentation makes the views.")] = "student-s",
-    everyone: Annotated[
-        bool, typer.Option("--everyone", help="Predict all images, also those that the teacher learned from.")
-    ] = False,
-    device: Device = "auto",
-    threads: Threads = None,
-) -> None:
-    """Store what teachers predict on views of the training images that they did not learn from, for students."""
-    with needs_extra():
-        from mien.learn.distil import predict_views
-        from mien.learn.folds import load_splits
-        from mien.learn.machine import find_machine
-        from mien.learn.settings import settings_of
-        from mien.learn.views import write_views
-    sources = [_run_or_model(teacher) for teacher in teachers]
-    files = _files_for(sources, out)
-    augmentation = settings_of(recipe).augmentation
-    began = time.perf_counter()
-
-    def tick(done: int) -> None:
-        print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
-
-    machine = find_machine(device, threads)
-    with needs_extra():
-        found = predict_views(
-            load_splits(data, "val"),
-            sources,
-            augmentation,
-            machine=machine,
-            count=count,
-            seed=seed,
-            everyone=everyone,
-            tick=tick,
-        )
-    for file, views in zip(files, found, strict=True):
-        write_views(views, file)
-        [teacher], size = views.teachers, file.stat().st_size / 1e6
-        print(
-            f"{printable(str(file))}: {count} views of {len(views.rows):,} images by {teacher.name}, {size:.1f} MB; "
-            f"accuracy {teacher.accuracy:.4f}{'' if everyone else ', out of fold'}."
-        )
-
-
-def _files_for(teachers: list[Path], out: Path) -> list[Path]:
-    """The file for the views of each teacher, checked to be writable."""
-    from mien.learn.distil import name_of
-
-    if out.suffix == ".npz":
-        if len(teachers) > 1:
-            raise OutputError(f"cannot write {out}: several teachers need a folder, one for NAME.npz of each")
-        files = [out]
-    else:
-        with explained(out):
-            out.mkdir(parents=True, exist_ok=True)
-        files = [out / f"{name_of(teacher)}.npz" for teacher in teachers]
-        if len(set(files)) < len(files):
-            raise OutputError("two teachers have the same name, and so would their files: give them in two calls")
-    for file in files:
-        check_output(file)
-    return files
-
-
-def export(
-    run: Annotated[str, typer.Argument(help="A run's folder, or a model: s, m or an ONNX file.")],
-    out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("emotion.onnx"),
-    head: Annotated[
-        str | None, typer.Option(help="The head that readers use by default: official, ferplus or blend.")
-    ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Store the weights in 16 bits: half the size.")] = False,
-    data: Annotated[
-        Path | None, typer.Option(help="Calibrate anew on what these prepared data hold of what training held out.")
-    ] = None,
-) -> None:
-    """Write a run's network to an ONNX file that holds scaling, calibration, softmax and label names."""
-    with needs_extra():
-        from mien.learn.export import export as export_model
-        from mien.learn.export import is_calibrated
-
-        difference, calibrated = export_model(_run_or_model(run), out, head, half=half, data=data), is_calibrated(out)
-    size = out.stat().st_size / 1e6
-    differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
-    print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")
-    if not calibrated:
-        print("Its probabilities are not calibrated: give the prepared data that it learned from as --data.")
-
-
-def _run_or_model(name: str) -> Path:
+def run_or_model(name: str) -> Path:
     """The folder of a run, or the file of a model, which may be named by its size."""
     if Path(name).is_dir():
         return Path(name)

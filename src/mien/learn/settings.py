@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
@@ -128,42 +127,42 @@ def settings_from(saved: Mapping[str, Any]) -> Settings:
         saved = dict(saved)
         for name, neutral in RETIRED.items():
             if (value := saved.pop(name, neutral)) != neutral:
-                raise TrainingError(f"its setting {name} is {value!r}, which this Mien no longer knows")
+                raise TrainingError(f"its setting {name} is {value!r}, which this version of Mien no longer has")
         settings = Settings(**{**saved, "augmentation": Augmentation(**saved["augmentation"])})
     except (KeyError, TypeError, ValueError):
-        raise TrainingError("its settings are none that this Mien knows, a newer one may") from None
+        raise TrainingError("its settings are not those of this version of Mien") from None
     for found, usual in ((settings, Settings()), (settings.augmentation, Augmentation())):
         for name, value in ((each.name, getattr(found, each.name)) for each in fields(found)):
             kind = type(getattr(usual, name))
             if not isinstance(value, (int, float) if kind is float else kind):
-                raise TrainingError(f"its setting {name} is {value!r}, which is none that this Mien knows")
+                raise TrainingError(f"its setting {name} is {value!r}, which this version of Mien does not know")
     return settings
 
 
-AT_LEAST = {"epochs": 1, "batch": 2, "learning_rate": 1e-9, "temperature": 1e-3}
-AT_MOST = {
-    "epochs": 10**6,
-    "batch": 10**6,
-    "patience": 10**6,
-    "learning_rate": 1000,
-    "weight_decay": 1000,
-    "mixup": 1000,
-    "votes": 1000,
-    "temperature": 1000,
-    "rotation": 180,
-    "zoom": 4,
-    "shift": 1,
-    "dropout": 0.9,
-    "smoothing": 0.9,
-    "oversample": 1,
-    "ema": 1,
-    "distil": 1,
-    "erase": 1,
-    "degrade": 1,
-    "light": 0.9,
-    "seed": 10**9,
+RANGES = {
+    "epochs": (1, 10**6),
+    "batch": (2, 10**6),
+    "learning_rate": (1e-9, 1000),
+    "weight_decay": (0, 1000),
+    "warmup": (0, 10**6),
+    "dropout": (0, 0.9),
+    "smoothing": (0, 0.9),
+    "oversample": (0, 1),
+    "mixup": (0, 1000),
+    "votes": (0, 1000),
+    "ema": (0, 1),
+    "patience": (0, 10**6),
+    "seed": (0, 10**9),
+    "rotation": (0, 180),
+    "zoom": (0, 4),
+    "shift": (0, 1),
+    "light": (0, 0.9),
+    "erase": (0, 1),
+    "degrade": (0, 1),
+    "distil": (0, 1),
+    "temperature": (1e-3, 1000),
 }
-"""The ranges of the settings that are numbers, where they are not from 0 upwards."""
+"""The lowest and the highest value of each setting that is a number."""
 
 
 def settings_of(recipe: str, changes: Sequence[str] = ()) -> Settings:
@@ -189,8 +188,7 @@ def _changed(settings: Any, names: list[str], value: str, change: str) -> Any:
     except ValueError:
         raise TrainingError(f"cannot set {change!r}: {names[0]} takes a value such as {old}") from None
     if isinstance(new, int | float):
-        low, high = AT_LEAST.get(names[0], 0), AT_MOST.get(names[0], math.inf)
-        if not (low <= new <= high and math.isfinite(new)):
-            allowed = f"is at least {low:g}" if high == math.inf else f"lies between {low:g} and {high:g}"
-            raise TrainingError(f"cannot set {change!r}: {names[0]} {allowed}")
+        low, high = RANGES[names[0]]
+        if not low <= new <= high:
+            raise TrainingError(f"cannot set {change!r}: {names[0]} lies between {low:g} and {high:g}")
     return replace(settings, **{names[0]: new})

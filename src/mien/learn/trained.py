@@ -92,7 +92,7 @@ def _from_onnx(file: Path) -> Trained:
         settings = settings_from(json.loads(facts["settings"]))
         epoch = json.loads(facts["epoch"])
         if json.loads(facts.get("others", "[]")):
-            raise TrainingError("it is the mean of several runs, which this Mien no longer knows")
+            raise TrainingError("it is the mean of several runs, which this version of Mien no longer has")
         calibration = _calibration(list(json.loads(facts["calibration"]).values()), settings)
         net = build(settings.network, votes=settings.votes > 0, dropout=settings.dropout)
         _fill(net, _weights(model.graph))
