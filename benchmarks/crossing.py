@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
+from mien.reader import Reader
 from mien.see.face import Face
 from mien.see.picture import Image
-from mien.see.pipeline import BURST, open_pipeline
+from mien.see.pipeline import BURST
 from mien.sources.video import open_source
 
 ROOT = Path(__file__).parents[1]
@@ -157,7 +158,7 @@ def views(crossing: Crossing, faces: list[Image], frames: int) -> Iterator[Image
 def read_numbers(path: Path, crossing: Crossing) -> list[list[int | None]]:
     """The numbers that each person had, one after the other, read as `mien watch` reads."""
     numbers: list[list[int | None]] = [[] for _ in crossing.paths]
-    for frame, readings in open_pipeline(min_face=40, stream=True)(open_source(path), BURST):
+    for frame, readings in Reader().pipeline(live=False)(open_source(path), BURST):
         for reading in readings:
             numbers[crossing.who(reading.face, frame.time)].append(reading.person)
     return numbers

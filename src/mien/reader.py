@@ -18,13 +18,13 @@ from mien.errors import MissingExtra, SourceError
 from mien.see.classify import Classifier, Head, ModelName
 from mien.see.detect import LONGEST_SIDE, Detector
 from mien.see.face import Frame, Reading
-from mien.see.pipeline import BURST, STREAM_SIDE, Pipeline, picture_pipeline, stream_pipeline
+from mien.see.pipeline import BURST, MEMORY, STREAM_SIDE, Detected, Pipeline, picture_pipeline, stream_pipeline
 from mien.see.weights import Device
 from mien.sinks.draw import annotate
 from mien.sinks.pictures import encode, write_picture
 from mien.sinks.rows import COLUMNS, Row, rows
 from mien.sources.pictures import AnyPicture, open_picture
-from mien.sources.prefetch import cores, map_ahead
+from mien.sources.prefetch import cores, map_ahead, never, prefetch
 from mien.sources.source import Source, SourceStats
 from mien.sources.video import open_source
 
@@ -182,7 +182,7 @@ class Reader:
         every: int = 1,
         fps: float | None = None,
         timeout: float = 10,
-        memory: float = 4.0,
+        memory: float = MEMORY,
         smooth: float | None = None,
     ) -> Watch:
         """Read the frames of a camera, a stream or a video file as they come.
@@ -196,10 +196,10 @@ class Reader:
         opened = open_source(source, every=every, fps=fps, timeout=timeout)
         return Watch(opened, self.pipeline(live=opened.live, memory=memory, smooth=smooth))
 
-    def pipeline(self, *, live: bool, memory: float = 4.0, smooth: float | None = None) -> Pipeline:
+    def pipeline(self, *, live: bool, memory: float = MEMORY, smooth: float | None = None) -> Pipeline:
         """Return the steps for one stream: people are told apart from frame to frame, so each stream needs its own."""
         detector = self._detector.resized(STREAM_MIN_FACE if self.min_face is None else self.min_face, STREAM_SIDE)
-        return stream_pipeline(detector, self._classifier, live=live, memory=memory, smooth=smooth)
+        return stream_pipeline(detector, self._classifier, live=live, memory=memory, smooth=smooth, ahead=_ahead)
 
     def _options(self) -> dict[str, Any]:
         names = ("head", "device", "threads", "min_face", "min_confidence", "longest_side")
@@ -243,6 +243,11 @@ def _results(source: Source, pipeline: Pipeline) -> Generator[Result]:
     with closing(iter(source)) as frames, closing(pipeline(frames, 1 if source.live else BURST)) as results:
         for frame, readings in results:
             yield Result(frame, tuple(readings))
+
+
+def _ahead(detected: Generator[Detected]) -> Generator[Detected]:
+    """Let a thread find the faces of the next frames, where there is a core for it."""
+    return prefetch(lambda _: detected, never, leave=None) if cores() > 1 else detected
 
 
 def _is_several(pictures: object) -> bool:

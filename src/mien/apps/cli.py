@@ -232,7 +232,7 @@ def watch(
     memory: Annotated[
         float,
         typer.Option(min=0, callback=finite, help="Seconds out of sight after which somebody gets a new number."),
-    ] = 4.0,
+    ] = 10.0,
     timeout: Annotated[float, typer.Option(min=0.1, callback=finite, help="Seconds that a stream may be silent.")] = 10,
     force: Force = False,
     quiet: Quiet = False,

@@ -98,7 +98,7 @@ class Options:
     every: int = 1  # of so many frames one is read
     fps: float | None = None  # frames a second that are read, at most
     timeout: float = 10.0  # seconds that a stream may be silent
-    memory: float = 4.0  # seconds out of sight after which a person gets a new number
+    memory: float = 10.0  # seconds out of sight after which a person gets a new number
     smooth: float | None = None  # time constant in seconds of what is shown
 
 

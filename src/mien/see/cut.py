@@ -55,9 +55,7 @@ class Cuts:
 
     def _fades(self, time: float, small: Image, seconds: float) -> bool:
         """Are the last so many seconds part of a fade?"""
-        start, middle = (
-            min(self._past, key=lambda past: abs(time - ago - past[0])) for ago in (seconds, seconds / 2)
-        )
+        start, middle = (min(self._past, key=lambda past: abs(time - ago - past[0])) for ago in (seconds, seconds / 2))
         if not (time - start[0] > 0.8 * seconds and start[0] < middle[0]) or _change(start[1], small) <= FADED:
             return False
         first, second = (cv2.subtract(b, a, dtype=cv2.CV_32F) for a, b in ((start[1], middle[1]), (middle[1], small)))

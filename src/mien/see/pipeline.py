@@ -18,8 +18,11 @@ Detect = Callable[[Frame], list[Face]]
 Classify = Callable[[Sequence[Frame], Sequence[list[Face]]], list[list[Reading]]]
 Track = Callable[[Frame, list[Reading]], list[Reading]]
 Result = tuple[Frame, list[Reading]]
+Detected = tuple[list[Frame], list[list[Face]]]
+Ahead = Callable[[Generator[Detected]], Generator[Detected]]
 
 STREAM_SIDE = 960  # pixels: the search of a larger frame would hold up the stream for longer than a frame
+MEMORY = 10.0  # seconds for which a person may be out of sight and keep the number
 BURST = 8  # frames that are read together where nobody waits for the first of them
 BURST_PIXELS = 1 << 22  # that they have at most, for the sake of memory: two frames of full HD gain what eight do
 
@@ -34,6 +37,11 @@ def at_once(results: Iterable[Result]) -> Iterable[Result]:
     return results
 
 
+def in_turn(detected: Generator[Detected]) -> Generator[Detected]:
+    """Return bursts as they come, each when it is asked for."""
+    return detected
+
+
 def untracked(_: Frame, readings: list[Reading]) -> list[Reading]:
     """Return readings as they are: pictures have no before and after."""
     return readings
@@ -44,7 +52,7 @@ class Pipeline:
     """Reads a stream of frames; each step is a plain callable.
 
     `classify` is given the faces of several frames at once. The readings of a frame stand from left to right, by the
-    centres of the faces.
+    centres of the faces. `ahead` may let a thread find the faces of the next burst meanwhile.
     """
 
     detect: Detect
@@ -53,6 +61,7 @@ class Pipeline:
     smooth: Track = untracked
     cut: Callable[[Frame], Frame] = uncut
     settle: Callable[[Iterable[Result]], Iterable[Result]] = at_once
+    ahead: Ahead = in_turn
 
     def __call__(self, frames: Iterable[Frame], burst: int = 1) -> Generator[tuple[Frame, list[Reading]]]:
         """Yield every frame with its readings, `burst` frames at a time: by default each as soon as it is there.
@@ -82,11 +91,17 @@ class Pipeline:
 
     def _read(self, frames: Iterable[Frame], size: int) -> Generator[Result]:
         """Every frame with its readings, `size` frames read together."""
-        with closing(bursts_of(map(self.cut, frames), size)) as bursts:
-            for burst in bursts:
-                faces = [self.detect(frame) for frame in burst]
+        detected = self._detected(frames, size)
+        with closing(self.ahead(detected) if size > 1 else detected) as found:
+            for burst, faces in found:
                 for frame, readings in zip(burst, self.classify(burst, faces), strict=True):
                     yield frame, self.track(frame, readings)
+
+    def _detected(self, frames: Iterable[Frame], size: int) -> Generator[Detected]:
+        """Bursts of frames with the faces found in each."""
+        with closing(bursts_of(map(self.cut, frames), size)) as bursts:
+            for burst in bursts:
+                yield burst, [self.detect(frame) for frame in burst]
 
 
 def bursts_of(frames: Iterable[Frame], size: int) -> Generator[list[Frame]]:
@@ -119,14 +134,16 @@ def stream_pipeline(
     classifier: Classifier,
     *,
     live: bool,
-    memory: float = 10.0,
+    memory: float = MEMORY,
     smooth: float | None = 0.25,
+    ahead: Ahead = in_turn,
 ) -> Pipeline:
     """Build the pipeline of one stream, in which faces are followed and people keep their numbers.
 
     It remembers, so each stream needs one of its own; the networks may be shared. In a `live` stream every frame is
     given out at once. `memory` is how many seconds a person may be out of sight and keep the number; `smooth` is the
-    time constant in seconds of what is shown (`Reading.shown`), None for none.
+    time constant in seconds of what is shown (`Reading.shown`), None for none. `ahead` may let a thread find the faces
+    of the next burst meanwhile.
     """
     from mien.see.cut import Cuts
     from mien.see.follow import Follower
@@ -141,6 +158,7 @@ def stream_pipeline(
         smooth=untracked if smooth is None else Smoother(smooth),
         cut=Cuts(),
         settle=(AtOnce if live else Settled)(tracker),
+        ahead=ahead,
     )
 
 

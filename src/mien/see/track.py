@@ -115,7 +115,9 @@ class Tracker:
             tracks.append(track)
         self._tracks = [track for track in self._tracks if track not in tracks] + tracks
         if not frame.fading:
-            self._identify(frame.time, [t for t, whole in zip(tracks, clear, strict=True) if _told(t, whole, frame.time)])
+            self._identify(
+                frame.time, [t for t, whole in zip(tracks, clear, strict=True) if _told(t, whole, frame.time)]
+            )
         self._before = frame.time
         return tracks
 
