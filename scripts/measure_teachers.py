@@ -40,7 +40,11 @@ def from_views(folder: Path, training: Split) -> Iterator[Predicted]:
     check_views(read_views(folder), training)
     for file in sorted(folder.glob("*.npz")):
         views = read_views(file)
-        yield views.teachers[0].name, views.rows, softmax(views.plain * -STEP)
+        [teacher], scores = views.teachers, softmax(views.plain * -STEP)
+        found = accuracy(scores, training.labels[np.searchsorted(training.rows, views.rows)])
+        if abs(found - teacher.accuracy) > 1e-3:
+            raise SystemExit(f"{file} gives an accuracy of {teacher.accuracy:.4f}, with these labels it is {found:.4f}")
+        yield teacher.name, views.rows, scores
 
 
 def from_runs(runs: list[Path]) -> Iterator[Predicted]:

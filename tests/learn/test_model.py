@@ -37,6 +37,10 @@ def test_students_stay_small(recipe: str, parameters: float, adds: float) -> Non
     assert measured[1] <= adds
 
 
+def test_the_teacher_for_a_cpu_costs_what_its_comment_says() -> None:
+    assert cost(build("resnet-18-slim", votes=True, dropout=0.0))[1] == pytest.approx(175e6, rel=0.01)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_has_both_heads(name: str) -> None:
     net = build(name, votes=True, dropout=0.0).eval()

@@ -175,7 +175,7 @@ def test_without_matplotlib_it_says_what_to_install_before_it_measures(
 ) -> None:
     report = evaluate(test_split, model)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'mien\[measure\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'mien\[plot\]'"):
         write(report, tmp_path)
     assert not list(tmp_path.iterdir())
 

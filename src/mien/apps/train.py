@@ -202,7 +202,8 @@ def _train_one(
     limit: TimeLimit,
 ) -> int:
     """Train one run, showing its epochs as they come; the exit code."""
-    from mien.learn import figures
+    with needs_extra():  # before hours of training
+        from mien.learn import figures
     from mien.learn.checkpoint import history_of, machine_of
     from mien.learn.machine import find_machine
 

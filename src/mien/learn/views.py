@@ -133,12 +133,13 @@ ARRAYS = {"rows": np.int32, "grays": np.float32, "logits": np.uint8, "plain": np
 def write_views(views: Views, path: Path) -> None:
     """Write the views of one teacher to a file for `read_views`, whole or not at all. Raises OutputError."""
     [teacher] = views.teachers
+    told = {key: getattr(teacher, key) for key in ("name", "learned", "accuracy")}
     facts = {
         "data": views.data,
         "seed": views.seed,
         "augmentation": asdict(views.augmentation),
         "everyone": views.everyone,
-        "teacher": {**asdict(teacher), "rows": None},
+        "teacher": {**told, "settings": asdict(teacher.settings)},
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, facts=json.dumps(facts), **{key: getattr(views, key) for key in ARRAYS})
@@ -227,12 +228,13 @@ def _checked(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Views:
     rising = rows.ndim == 1 and bool((np.diff(rows) > 0).all())
     if not (fits and rising) or any(arrays[key].dtype != kind for key, kind in ARRAYS.items()):
         raise ValueError("arrays of other shapes")
-    teacher = {**facts["teacher"], "settings": settings_from(facts["teacher"]["settings"]), "rows": rows}
+    told = facts["teacher"]
+    settings, accuracy = settings_from(told["settings"]), float(told["accuracy"])
     return Views(
         **arrays,
         data=str(facts["data"]),
         seed=int(facts["seed"]),
         augmentation=Augmentation(**facts["augmentation"]),
         everyone=bool(facts["everyone"]),
-        teachers=(Teacher(**teacher),),
+        teachers=(Teacher(str(told["name"]), settings, str(told["learned"]), accuracy, rows),),
     )

@@ -42,7 +42,7 @@ def check_figures() -> None:
     try:
         import matplotlib  # noqa: F401 - tens of megabytes that most users never need
     except ModuleNotFoundError:
-        raise MissingExtra("the figures of a report need matplotlib: pip install 'mien[measure]'") from None
+        raise MissingExtra("the figures of a report need matplotlib: pip install 'mien[plot]'") from None
 
 
 def table(report: dict[str, Any]) -> str:
