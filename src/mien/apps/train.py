@@ -59,9 +59,7 @@ def needs_prepared() -> Iterator[None]:
 
 @data.command()
 def prepare(
-    source: Annotated[
-        Path, typer.Argument(help="FER2013: its CSV file, its archive (zip, tar, gzip), or its folder.")
-    ],
+    source: Annotated[Path, typer.Argument(help="FER2013: its CSV file, its archive (zip, tar, gzip), or its folder.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("processed"),
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv.")] = None,
     as_published: Annotated[bool, typer.Option("--as-published", help="Drop nothing.")] = False,
