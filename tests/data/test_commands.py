@@ -46,15 +46,15 @@ def test_prepare_shows_what_it_found_and_explore_draws_it(
 
 def test_prepare_says_what_becomes_of_validation(mien: Mien, tmp_path: Path) -> None:
     data = make([code for code in range(7) for _ in range(4)], [TRAINING, TRAINING, PUBLIC, PUBLIC] * 7)
-    write_folder(
-        tmp_path / "images", ((name.replace("test/", "validation/"), file) for name, file in pictures_of(data))
-    )
-    _, said, _ = mien("prepare", "images")
-    assert "14 validation images" not in said  # their names say that they are PublicTest
-    members = [(name.replace("test/", "val/").replace("PublicTest_", ""), file) for name, file in pictures_of(data)]
-    code, said, _ = mien("prepare", str(write_folder(tmp_path / "others", members)))
-    assert code == 0
-    assert "14 validation images, held out in test as PublicTest; val is drawn from its training images." in said
+    for folder, named in (("one", ""), ("two", "PublicTest_")):
+        members = [
+            (name.replace("test/", "validation/").replace("PublicTest_", named), file)
+            for name, file in pictures_of(data)
+        ]
+        write_folder(tmp_path / folder, members)
+        code, said, _ = mien("prepare", folder)
+        assert code == 0
+        assert "14 validation images, held out in test as PublicTest; val is drawn from its training images." in said
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,12 @@ def test_files_of_other_kinds_beside_the_folders_are_no_part_of_the_data(
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("train/contempt/1.jpg", "stands for an unknown emotion: the folders are " + ", ".join(EMOTIONS)),
-        ("train/1.jpg", "stands for an unknown emotion"),
-        ("train/0/1.jpg", "stands for an unknown emotion"),
+        (
+            "train/contempt/1.jpg",
+            "is in no folder named for its emotion: call that angry, disgust, fear, happy, sad, surprise or neutral",
+        ),
+        ("train/1.jpg", "is in no folder named for its emotion"),
+        ("train/0/1.jpg", "is in no folder named for its emotion"),
         ("dev/happy/1.jpg", "is in no folder named for its split: call that train, validation or test"),
         ("happy/1.heic", "is in no folder named for its split"),
         ("1.jpg", "is in no folder named for its split"),

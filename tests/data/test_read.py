@@ -118,14 +118,15 @@ def test_of_several_csv_files_the_one_of_fer2013_is_read(small: Fer2013, tmp_pat
     ]
     members = [*competition, (ICML, csv_of(small, ICML))]
     assert content(read(write_zip(tmp_path / "challenge.zip", members))) == content(small)
-    assert "holds no FER2013" in refused(write_zip(tmp_path / "less.zip", competition))
+    says = "holds 3 CSV files and none is named fer2013.csv or icml_face_data.csv: give the right one"
+    assert says in refused(write_zip(tmp_path / "less.zip", competition))
 
 
 def test_a_folder_with_one_archive_is_read_as_that(small: Fer2013, tmp_path: Path) -> None:
     write("fer2013.tar.gz", small, tmp_path)
     assert content(read(tmp_path)) == content(small)
     write("zip", small, tmp_path)  # another one: which is meant?
-    assert "holds no FER2013" in refused(tmp_path)
+    assert "holds no FER2013 but other archives (fer2013.tar.gz): give the right one" in refused(tmp_path)
 
 
 def test_what_macos_and_windows_leave_behind_changes_nothing(small: Fer2013, tmp_path: Path) -> None:
@@ -155,6 +156,7 @@ def test_what_macos_and_windows_leave_behind_changes_nothing(small: Fer2013, tmp
 
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "there is no" in refused(tmp_path / "fer2013.csv")
+    assert refused(Path("https://www.kaggle.com/fer2013.zip")).endswith("download it and give the file")
 
 
 def test_a_folder_and_an_archive_without_data_are_refused(tmp_path: Path) -> None:
@@ -165,6 +167,14 @@ def test_a_folder_and_an_archive_without_data_are_refused(tmp_path: Path) -> Non
         write_zip(tmp_path / "empty.zip", []),
     ):
         assert "holds no FER2013: neither its CSV file nor folders such as train/happy/" in refused(source)
+
+
+def test_what_is_beside_fer2013s_own_file_does_not_matter(small: Fer2013, tmp_path: Path) -> None:
+    for form in (CSV, "fer2013.csv.gz"):
+        (tmp_path / form).mkdir()
+        write(form, small, tmp_path / form)
+        (tmp_path / form / "a.csv").symlink_to("nowhere")
+        assert content(read(tmp_path / form)) == content(small)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -186,12 +196,12 @@ def test_other_kinds_of_files_are_told_from_text(tmp_path: Path, name: str) -> N
         "fer2013.npy": b"\x93NUMPY\1\0v\0",
     }
     (tmp_path / name).write_bytes(beginnings[name] * 100)
-    assert f"{name} is neither a CSV file nor a zip or tar archive" in refused(tmp_path / name)
+    assert f"{name} is neither a CSV file nor a zip, tar or gzip archive" in refused(tmp_path / name)
 
 
 def test_what_is_packed_twice_is_refused(small: Fer2013, tmp_path: Path) -> None:
     (tmp_path / "fer2013.csv.gz").write_bytes(gzip.compress(gzip.compress(csv_of(small), 1), 1))
-    assert "neither a CSV file nor a zip or tar archive" in refused(tmp_path / "fer2013.csv.gz")
+    assert "neither a CSV file nor a zip, tar or gzip archive" in refused(tmp_path / "fer2013.csv.gz")
 
 
 # --- The cases -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def rewritten(path: Path, *, lines: str = "\n", encoding: str = "utf-8", **chang
     """Write a CSV file anew, with other line ends, another encoding, and texts replaced."""
     text = path.read_text()
     for old, new in changes.items():
-        text = text.replace({"comma": ","}.get(old, old), new)
+        text = text.replace(old, new)
     path.write_bytes(text.replace("\n", lines).encode(encoding))
     return path
 
@@ -41,10 +42,11 @@ def rewritten(path: Path, *, lines: str = "\n", encoding: str = "utf-8", **chang
         {"lines": "  \n"},
         {"lines": "\n ,,\n"},
         {"encoding": "utf-16"},
-        {"comma": ";"},
-        {"comma": "\t"},
-        {"comma": " , "},
-        {"comma": "  ;\t"},
+        {",": ";"},
+        {",": "\t"},
+        {",": "|"},
+        {",": " , "},
+        {",": "  ;\t"},
         {"Training": " training ", "PublicTest": "publictest", "PrivateTest": "PRIVATETEST"},
         {"PublicTest": "Public Test", "PrivateTest": "private-test", "Usage": "USAGE", "emotion": "Emotion"},
         {"Training": "train"},
@@ -197,9 +199,9 @@ def test_bytes_that_are_no_text_are_named_by_their_line(small: Fer2013, tmp_path
     assert "line 6 has pixels that are not whole numbers" in refused(path)
 
 
-@given(text=st.text(max_size=30))
+@given(text=st.one_of(st.text(max_size=30), st.from_regex(r"[0-9]+\.?[0-9]*", fullmatch=True)))
 def test_only_whole_numbers_are_numbers(text: str) -> None:
     found = number_of(text)
     if found is not None:
-        assert found == float(text[:20])
+        assert Decimal(found) == Decimal(text.strip()[:20])
     assert (number_of("12"), number_of("3.0"), number_of("3.5"), number_of("")) == (12, 3, None, None)

@@ -20,7 +20,7 @@ from mien.data.fer2013 import PRIVATE, PUBLIC, TRAINING, Fer2013
 from mien.data.read import read
 from mien.errors import DataError
 
-from .forms import TARS, content, csv_of, make, memory_below, pictures_of, refused, write, write_tar
+from .forms import FORMS, TARS, content, csv_of, make, memory_below, pictures_of, refused, write, write_tar
 
 MIB = 2**20
 LINKS = {tarfile.SYMTYPE: "symbolic link", tarfile.LNKTYPE: "hard link"}
@@ -158,10 +158,20 @@ def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_endless_gzip_file_is_refused(small: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lines.csv.gz").write_bytes(gzip.compress(b"emotion,pixels,Usage\n" + b"\n" * 1_000_000, 9))
+    assert "lines.csv.gz has more than 1,000,000 lines" in refused(tmp_path / "lines.csv.gz")
     monkeypatch.setattr("mien.data.table.MOST_BYTES", MIB)
     row = csv_of(small).split(b"\n")[1] + b"\n"
     (tmp_path / "fer2013.csv.gz").write_bytes(gzip.compress(b"emotion,pixels,Usage\n" + row * (2 * MIB // len(row)), 9))
     assert "has more than 1 MiB: it is no CSV file of FER2013" in refused(tmp_path / "fer2013.csv.gz")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_more_images_than_memory_has_room_for_are_refused(
+    small: Fer2013, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr("mien.data.fer2013.MOST_ROWS", len(small.labels) - 1)
+    assert "holds more than 167 images: FER2013 has 35,887" in refused(write(form, small, tmp_path))
 
 
 # --- Damage ----------------------------------------------------------------------------------------------------------

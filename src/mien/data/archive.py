@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, NoReturn, cast
 
 from mien.errors import DataError
@@ -25,6 +25,8 @@ MOST_HEADER = 2**15  # bytes of one file's headers in a tar archive, long names 
 BLOCK = 512  # bytes in which a tar archive is written (POSIX pax)
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 """The methods whose output `zipfile` bounds while it decompresses; bzip2 and LZMA swell a whole block at once."""
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error, EOFError, ValueError)
+"""What the readers of archives raise over damaged headers and data."""
 LEFT_BEHIND = ("thumbs.db", "desktop.ini", "__macosx")  # by Windows and macOS; the rest begins with a dot
 
 
@@ -71,16 +73,10 @@ def unpacking(path: Path) -> Iterator[None]:
     """Turn what is wrong with an archive, whenever it is found while the archive is read, into a DataError."""
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile) as error:
-        raise _damaged(path, error) from None
-    except (zlib.error, struct.error, EOFError, ValueError) as error:  # damaged headers, or data
-        raise _damaged(path, error) from None
+    except DAMAGE as error:
+        raise DataError(f"{path} cannot be unpacked ({error}): is it whole? Download it again") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile's words for methods it lacks and for passwords
         raise DataError(f"{path} cannot be unpacked ({error}): pack it anew without that") from None
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be unpacked ({error}): is it whole? Download it again")
 
 
 @contextmanager
@@ -96,7 +92,7 @@ def gunzipped(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 def is_ours(name: str) -> bool:
     """Whether a file is part of the data set: not .DS_Store, __MACOSX/, Thumbs.db and their like."""
-    return not any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in PurePosixPath(name).parts)
+    return not any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in name.split("/"))
 
 
 def _in_folder(folder: Path) -> Iterator[Member]:
@@ -172,7 +168,9 @@ class _Forwards:
     def read(self, size: int) -> bytes:
         self.left -= size
         if self.left < 0:
-            raise DataError(f"{self.path} has headers of more than {MOST_HEADER:,} bytes: this is not its archive")
+            raise DataError(
+                f"{self.path} has headers of more than {MOST_HEADER:,} bytes: this is not FER2013's archive"
+            )
         self.last = self.file.read(size)
         return self.last
 
@@ -222,7 +220,7 @@ def _check_total(path: Path, size: int) -> None:
 
 def _inside(path: Path, name: str) -> str:
     """A member's name, which must lie within its archive."""
-    parts = PurePosixPath(name).parts
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or (parts and ":" in parts[0]):
         raise DataError(f"{path} names a file outside itself ({name!r}): this is not FER2013's archive")
     return "/".join(parts)

@@ -21,6 +21,7 @@ PUBLISHED_MD5 = {
     "b114b9e04e6949e5fe8b6a98b3892b1d": "icml_face_data.csv",
 }
 PUBLISHED_ROWS = 35_887
+MOST_ROWS = 250_000  # which take 0.6 GB
 
 USAGE_NAMES = {
     **dict.fromkeys(("training", "train"), TRAINING),
@@ -80,7 +81,7 @@ def gathered(rows: Iterable[Row], source: str) -> Fer2013:
     """All rows as arrays. Raises DataError where a part of FER2013 is missing.
 
     Images that the source calls validation are held out as PublicTest: FER2013's own validation set, on which choices
-    may be made. What stands beside them as plain test images is then PrivateTest.
+    may be made. Plain test images beside them are then PrivateTest.
     """
     names: list[str] = []
     labels, usage, pixels = bytearray(), bytearray(), bytearray()
@@ -89,12 +90,15 @@ def gathered(rows: Iterable[Row], source: str) -> Fer2013:
         labels.append(row.label)
         usage.append(row.usage)
         pixels += row.image.tobytes()
+        if len(names) > MOST_ROWS:
+            raise DataError(f"{source} holds more than {MOST_ROWS:,} images: FER2013 has {PUBLISHED_ROWS:,}")
     validation = usage.count(VALIDATION)
     if validation:
         usage = usage.translate(bytes.maketrans(bytes([VALIDATION, TEST]), bytes([PUBLIC, PRIVATE])))
-    for code in (TRAINING, PUBLIC, PRIVATE):
-        if code not in usage and (code == TRAINING or not (validation or TEST in usage)):
-            raise DataError(f"{source} holds no {USAGES[code]} images: is it the whole of FER2013?")
+    needed = (TRAINING,) if validation or TEST in usage else (TRAINING, PUBLIC, PRIVATE)
+    missing = [USAGES[code] for code in needed if code not in usage]
+    if missing:
+        raise DataError(f"{source} holds no {' and no '.join(missing)} images: is it the whole of FER2013?")
     images = np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE)
     codes = np.frombuffer(labels, np.uint8), np.frombuffer(usage, np.uint8)
     return Fer2013(images, *codes, names, validation=validation)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.data.archive import unpacking
 from mien.data.fer2013 import USAGES, Bytes, Fer2013, usage_of
-from mien.data.table import Table, number_of, open_table
+from mien.data.table import OpenTable, number_of, open_table
 from mien.errors import DataError
 from mien.labels import FERPLUS
 
@@ -52,7 +52,7 @@ def read_votes(path: Path) -> Votes:
         raise DataError(f"{reason}: give FER+'s fer2013new.csv, or leave the votes out") from None
 
 
-def _votes(table: Table, path: Path) -> Votes:
+def _votes(table: OpenTable, path: Path) -> Votes:
     missing = [column for column in ("Usage", *FERPLUS) if column.lower() not in table.columns]
     if missing:
         raise DataError(f"{path} is not FER+'s fer2013new.csv: it has no column {missing[0]}")

@@ -8,13 +8,24 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from mien.data.archive import Member, Members
-from mien.data.fer2013 import PRIVATE, PUBLIC, TRAINING, USAGES, Bytes, Fer2013, Row, emotion_of, gathered, usage_of
+from mien.data.fer2013 import (
+    PRIVATE,
+    PUBLIC,
+    TRAINING,
+    USAGES,
+    VALIDATION,
+    Bytes,
+    Fer2013,
+    Row,
+    emotion_of,
+    gathered,
+    usage_of,
+)
 from mien.errors import DataError
 from mien.labels import EMOTIONS, SIDE
 
@@ -36,7 +47,9 @@ def read_pictures(members: Members, source: str) -> Fer2013:
     Raises DataError, which names the file that is wrong.
     """
     digests: dict[str, bytes] = {}
-    data = gathered(_rows(members, digests), source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd files; what cannot be decoded raises
+        data = gathered(_rows(members, digests), source)
     order = sorted(range(len(data.names)), key=data.names.__getitem__)
     names = [data.names[row] for row in order]
     digest = hashlib.md5(usedforsecurity=False)
@@ -71,7 +84,7 @@ def _place(name: str) -> tuple[int, int] | None:
 
     The innermost folder that names an emotion counts, and the innermost that names a split.
     """
-    *folders, file = PurePosixPath(name).parts
+    *folders, file = name.split("/")
     folders.reverse()
     label = next((code for folder in folders if (code := emotion_of(folder)) is not None), None)
     split = next((code for folder in folders if (code := usage_of(folder)) is not None), None)
@@ -81,25 +94,25 @@ def _place(name: str) -> tuple[int, int] | None:
         return None
     if split is None:
         raise DataError(f"{name} is in no folder named for its split: call that train, validation or test")
-    raise DataError(f"{name} stands for an unknown emotion: the folders are {', '.join(EMOTIONS)}")
+    raise DataError(
+        f"{name} is in no folder named for its emotion: call that {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}"
+    )
 
 
 def _usage(split: int, file: str) -> int:
     """The usage of a picture in the folder of a split: Kaggle's file names begin with that of the row they show."""
-    named = (code for code in (PUBLIC, PRIVATE) if file.lower().startswith(USAGES[code].lower()))
-    return split if split == TRAINING else next(named, split)
+    named = next((code for code in (PUBLIC, PRIVATE) if file.lower().startswith(USAGES[code].lower())), split)
+    return split if split == TRAINING or (split, named) == (VALIDATION, PUBLIC) else named
 
 
 def _image(member: Member, data: bytes) -> Bytes:
     """The gray 48×48 pixels of a picture file."""
     name = member.name
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd files; what cannot be decoded raises
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height <= MOST_PIXELS:  # known before anything is decoded
-                    return _gray(picture)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height <= MOST_PIXELS:  # known before anything is decoded
+                return _gray(picture)
     except Image.DecompressionBombError:
         raise DataError(f"{name} has far too many pixels: it is no face of FER2013") from None
     except Exception as error:  # on damaged files Pillow's readers raise whatever they trip over

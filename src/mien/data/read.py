@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mien.data.archive import Members, members_of, unpacking
 from mien.data.arrays import are_arrays, read_arrays
@@ -15,6 +15,8 @@ from mien.data.table import read_table
 from mien.errors import DataError
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
+DIRECT = (*CSV_NAMES, *(f"{name}.gz" for name in CSV_NAMES))
+WEB = (("http:",), ("https:",))
 ARCHIVES = (".zip", ".npz", ".tar", ".tgz", ".tar.gz")
 
 
@@ -36,16 +38,19 @@ def read(source: Path, votes: Path | None = None) -> Fer2013:
 
 def _read(source: Path) -> Fer2013:
     if not source.exists():
+        if source.parts[:1] in WEB:
+            raise DataError("FER2013 is read from files, not from the web: download it and give the file")
         raise DataError(f"there is no {source}: give FER2013's CSV file, its archive or its folder")
     if not source.is_file() and not source.is_dir():
         raise DataError(f"{source} is a device or a pipe: give FER2013's CSV file, its archive or its folder")
-    members = members_of(source)
+    table = next((source / name for name in DIRECT if (source / name).is_file()), source)
+    members = members_of(table)
     if members is None:
-        with source.open("rb") as file:
-            return read_table(file, source.name)
+        with table.open("rb") as file:
+            return read_table(file, table.name)
     names = list(_names(members))
-    if (table := _table(names)) is not None:
-        return _read_packed_table(members, table)
+    if (name := _table(names)) is not None:
+        return _read_packed_table(members, name)
     if are_arrays(names):
         return read_arrays(members, str(source))
     if any(map(is_picture, names)):
@@ -53,7 +58,7 @@ def _read(source: Path) -> Fer2013:
     archives = [name for name in names if name.lower().endswith(ARCHIVES)]
     if source.is_dir() and len(archives) == 1:
         return _read(source / archives[0])
-    raise DataError(f"{source} holds no FER2013: neither its CSV file nor folders such as train/happy/ with pictures")
+    raise DataError(_nothing_found(source, names, archives))
 
 
 def _names(members: Members) -> Iterator[str]:
@@ -74,7 +79,17 @@ def _table(names: list[str]) -> str | None:
 
 def _plain(name: str) -> str:
     """A file's own name, in small letters and without the ending that gzip adds."""
-    return PurePosixPath(name).name.lower().removesuffix(".gz")
+    return name.rpartition("/")[2].lower().removesuffix(".gz")
+
+
+def _nothing_found(source: Path, names: list[str], archives: list[str]) -> str:
+    """Why these files are not FER2013."""
+    tables = [name for name in names if _plain(name).endswith(".csv")]
+    if archives:
+        return f"{source} holds no FER2013 but other archives ({archives[0]}): give the right one"
+    if tables:
+        return f"{source} holds {len(tables)} CSV files and none is named {' or '.join(CSV_NAMES)}: give the right one"
+    return f"{source} holds no FER2013: neither its CSV file nor folders such as train/happy/ with pictures"
 
 
 def _read_packed_table(members: Members, name: str) -> Fer2013:
