@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.apps.terminal import printable
-from mien.apps.train import Device, Processed, Threads, needs_extra, run_or_model
+from mien.apps.train import Device, Processed, Threads, needs_extra, needs_prepared, run_or_model
 from mien.errors import OutputError
 from mien.files import check_folder, check_output, explained
 
@@ -51,9 +51,11 @@ def distil_views(
         print(f"view {done} of {count}, {time.perf_counter() - began:.0f} s", flush=True)
 
     machine = find_machine(device, threads)
+    with needs_prepared():
+        prepared = load_splits(data, "val")
     with needs_extra():
         found = predict_views(
-            load_splits(data, "val"),
+            prepared,
             sources,
             augmentation,
             machine=machine,
@@ -109,7 +111,9 @@ def export(
         from mien.learn.export import export as export_model
         from mien.learn.export import is_calibrated
 
-        difference, calibrated = export_model(run_or_model(run), out, head, half=half, data=data), is_calibrated(out)
+        with needs_prepared():
+            difference = export_model(run_or_model(run), out, head, half=half, data=data)
+        calibrated = is_calibrated(out)
     size = out.stat().st_size / 1e6
     differ = f"its probabilities differ from the checkpoint's by {difference:.1e} at most"
     print(f"{printable(str(out))}: {size:.1f} MB; {differ}.")

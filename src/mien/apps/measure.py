@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mien.apps.terminal import show
+from mien.apps.train import needs_prepared
 from mien.files import check_output, explained
 
 
@@ -46,7 +47,9 @@ def evaluate(
     def tick(step: str) -> None:
         print(f"{time.perf_counter() - began:5.1f} s: {step}", file=sys.stderr, flush=True)
 
-    test = public_test(load(data, "test")) if public else load(data, "test")
+    with needs_prepared():
+        test = load(data, "test")
+    test = public_test(test) if public else test
     report = measure(
         test, model, head=head, flip=flip, threads=threads, robustness=robustness, seeds=seeds or (), tick=tick
     )

@@ -171,7 +171,9 @@ def train(
         raise TrainingError(f"there is no run in {out} to go on with: check --out, or begin one without --resume")
     if taught:
         print(f"{counted(len(taught.teachers), 'teacher')} predicted {len(taught.rows):,} training images.")
-    learn = partial(train_run, load_splits(data, settings.held_out), views=taught, init=first, limit=limit)
+    with needs_prepared():
+        prepared = load_splits(data, settings.held_out)
+    learn = partial(train_run, prepared, views=taught, init=first, limit=limit)
     code, failed = 0, []
     for folder, each in runs.items():
         try:
