@@ -16,6 +16,7 @@ from mien.measure.evaluate import PRIVATE_SET
 from mien.measure.report import percent, table
 from mien.see.classify import PACKAGED
 from mien.see.weights import MODELS, find
+from mien.sinks.rows import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 REPORTS = {
@@ -23,7 +24,13 @@ REPORTS = {
     for size, folder in {"s": "docs/report", "m": "docs/report-m"}.items()
 }
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "MODEL_CARD.md", "CHANGELOG.md", "docs/crop.md", "docs/speed.md", "docs/training.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "MODEL_CARD.md",
+    "CHANGELOG.md",
+    *(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")),
+]
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
@@ -70,9 +77,16 @@ def test_the_documents_name_no_option_that_a_command_has_not() -> None:
     assert found > 20
 
 
-def test_every_file_of_the_package_stands_in_the_readmes_tree() -> None:
+def test_every_file_of_the_package_stands_in_the_tree() -> None:
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     files = [path for path in (ROOT / "src/mien").rglob("*.py") if path.name != "__init__.py"]
-    assert [path.name for path in files if f"{path.name} " not in README] == []
+    assert [path.name for path in files if f"{path.name} " not in tree] == []
+
+
+def test_every_column_is_explained_in_its_place() -> None:
+    page = (ROOT / "docs/columns.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert tuple(explained) == COLUMNS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
