@@ -388,7 +388,8 @@ def test_arrays_are_taken_as_they_are() -> None:
         (np.zeros((8, 4, 5, 3), np.uint8), "list(x)"),
         (np.zeros((4, 5, 3), np.int64), "x.astype('uint8')"),
         (np.zeros((4, 5, 3), bool), "give RGB bytes, uint8 (height, width, 3)"),
-        (np.zeros(4, np.uint8), "give RGB bytes, uint8 (height, width, 3)"),
+        (np.zeros(4, np.uint8), "give x.tobytes() if it is the content of a file"),
+        (np.zeros((2, 2, 2, 2, 3), np.uint8), "give RGB bytes, uint8 (height, width, 3)"),
         (np.zeros((7, 5, 2), np.uint8), "give RGB bytes, uint8 (height, width, 3)"),
     ],
 )

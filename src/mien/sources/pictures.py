@@ -28,8 +28,6 @@ def open_picture(picture: AnyPicture) -> Frame:
     orientation and becomes RGB bytes: transparency over white, more than 8 bits scaled down, of an animation the first
     frame that is not of one colour. Raises SourceError; warns by SourceWarning where the end of a file is missing.
     """
-    if isinstance(picture, np.ndarray):
-        return Frame(_checked(picture))
     if isinstance(picture, PIL.Image.Image):
         return Frame(rgb_of(picture))
     if isinstance(picture, bytes | bytearray | memoryview):
@@ -37,6 +35,8 @@ def open_picture(picture: AnyPicture) -> Frame:
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
         return Frame(_from_bytes(_standard_input(), "standard input"), "-") if name == "-" else _from_file(name)
+    if hasattr(picture, "__array__"):  # NumPy's own, and those of PyTorch and others
+        return Frame(_checked(np.asarray(picture)))
     if hasattr(picture, "read"):
         return _from_open_file(picture)
     kind = type(picture).__name__
@@ -87,6 +87,8 @@ def _checked(array: NDArray[np.generic]) -> Image:
 def _remedy(array: NDArray[np.generic]) -> str:
     """Say what makes RGB bytes of an array that is something else."""
     shape = array.shape
+    if array.ndim == 1 and array.dtype == np.uint8:
+        return "give x.tobytes() if it is the content of a file"
     if array.ndim == 4:
         return "give the pictures of a batch as a list, list(x)"
     if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
