@@ -113,6 +113,12 @@ def tone(stream: av.AudioStream, seconds: float) -> list[Any]:
     ]
 
 
+@pytest.fixture(name="write_film", scope="session")
+def film_writer() -> Film:
+    """Write a video anywhere."""
+    return write_film
+
+
 @pytest.fixture
 def film(tmp_path: Path) -> Film:
     """Write a video into the test's own folder, by its name and what `write_film` takes."""

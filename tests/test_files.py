@@ -339,6 +339,9 @@ def test_no_output_replaces_a_source_or_another_output(tmp_path: Path) -> None:
             check_distinct([source], [same])
     with pytest.raises(OutputError, match="twice"):
         check_distinct([source], [output, tmp_path / "x" / ".." / "out.csv"])
+    check_distinct([Path("-")], [Path("-"), output])  # from standard input to standard output
+    with pytest.raises(OutputError, match="twice"):
+        check_distinct([], [Path("-"), output, Path("-")])
 
 
 def test_standard_output_takes_the_place_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

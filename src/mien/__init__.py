@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from mien.errors import (
     DataError,
@@ -23,16 +23,21 @@ from mien.errors import (
 from mien.labels import EMOTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from os import PathLike
+
     from mien.reader import Reader, Result, Watch
-    from mien.see.classify import Classifier
+    from mien.see.classify import Classifier, Head, ModelName
     from mien.see.crop import crop
     from mien.see.detect import Detector
     from mien.see.face import Face, Frame, Reading, Shown
     from mien.see.pipeline import Pipeline
     from mien.see.smooth import Smoother
     from mien.see.track import Tracker
+    from mien.see.weights import Device
     from mien.sinks.draw import annotate
     from mien.sinks.rows import rows
+    from mien.sources.pictures import AnyPicture
     from mien.sources.source import SourceStats
 
 __all__ = [
@@ -87,7 +92,48 @@ _HOMES = {
 }
 
 
-def read(pictures: Any, **options: Any) -> Any:
+@overload
+def read(  # type: ignore[overload-overlap]
+    pictures: AnyPicture,
+    model: ModelName | str | PathLike[str] = ...,
+    *,
+    head: Head | None = ...,
+    device: Device = ...,
+    threads: int = ...,
+    min_face: float | None = ...,
+    min_confidence: float | None = ...,
+    longest_side: int = ...,
+    faces: bool = ...,
+) -> Result: ...
+@overload
+def read(
+    pictures: Iterable[AnyPicture],
+    model: ModelName | str | PathLike[str] = ...,
+    *,
+    head: Head | None = ...,
+    device: Device = ...,
+    threads: int = ...,
+    min_face: float | None = ...,
+    min_confidence: float | None = ...,
+    longest_side: int = ...,
+    faces: bool = ...,
+    workers: int | None = ...,
+    on_error: Callable[[SourceError], object] | None = ...,
+) -> Iterator[Result]: ...
+def read(
+    pictures: Any,
+    model: ModelName | str | PathLike[str] = "s",
+    *,
+    head: Head | None = None,
+    device: Device = "cpu",
+    threads: int = 1,
+    min_face: float | None = None,
+    min_confidence: float | None = None,
+    longest_side: int = 1920,
+    faces: bool = False,
+    workers: int | None = None,
+    on_error: Callable[[SourceError], object] | None = None,
+) -> Result | Iterator[Result]:
     """Read the emotion of every face in one picture, or in several: `Reader(...).read(pictures)` in one line.
 
     A picture is a path, an array (RGB bytes (height, width, 3), or gray (height, width)), a PIL image, the bytes of a
@@ -97,20 +143,42 @@ def read(pictures: Any, **options: Any) -> Any:
     """
     from mien.reader import Reader
 
-    of_read = {name: options.pop(name) for name in ("faces", "workers", "on_error") if name in options}
-    return Reader(**options).read(pictures, **of_read)
+    reader = Reader(
+        model,
+        head=head,
+        device=device,
+        threads=threads,
+        min_face=min_face,
+        min_confidence=min_confidence,
+        longest_side=longest_side,
+    )
+    results: Result | Iterator[Result] = reader.read(pictures, faces=faces, workers=workers, on_error=on_error)
+    return results
 
 
-def watch(source: Any = 0, **options: Any) -> Watch:
+def watch(
+    source: str | PathLike[str] | int = 0,
+    model: ModelName | str | PathLike[str] = "s",
+    *,
+    head: Head | None = None,
+    device: Device = "cpu",
+    threads: int = 1,
+    min_face: float | None = None,
+    min_confidence: float | None = None,
+    every: int = 1,
+    fps: float | None = None,
+    timeout: float = 10,
+    memory: float = 10.0,
+    smooth: float | None = None,
+) -> Watch:
     """Yield a `Result` for each frame of a camera, a stream or a video file: `Reader(...).watch(source)` in one line.
 
     The options are those of `Reader` and of `Reader.watch`. Raises what these do, at the call.
     """
     from mien.reader import Reader
 
-    names = ("every", "fps", "timeout", "memory", "smooth")
-    of_watch = {name: options.pop(name) for name in names if name in options}
-    return Reader(**options).watch(source, **of_watch)
+    reader = Reader(model, head=head, device=device, threads=threads, min_face=min_face, min_confidence=min_confidence)
+    return reader.watch(source, every=every, fps=fps, timeout=timeout, memory=memory, smooth=smooth)
 
 
 def __getattr__(name: str) -> object:

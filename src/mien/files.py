@@ -131,6 +131,8 @@ class StandardOutput:
 
     def write(self, data: str) -> None:
         """Write text."""
+        if not data:  # even of nothing a full device says that it has no room
+            return
         try:
             sys.stdout.write(data)
             sys.stdout.flush()
@@ -196,13 +198,12 @@ def check_distinct(sources: Iterable[Path], outputs: Iterable[Path]) -> None:
     read = {_identity(path) for path in sources}
     written = set[object]()
     for path in outputs:
-        if path == STANDARD_OUTPUT:
-            continue
-        if _identity(path) in read:
+        identity = STANDARD_OUTPUT if path == STANDARD_OUTPUT else _identity(path)
+        if identity in read:
             raise OutputError(f"cannot write {path}: it is read from; use another name")
-        if _identity(path) in written:
+        if identity in written:
             raise OutputError(f"cannot write {path} twice: give each output its own name")
-        written.add(_identity(path))
+        written.add(identity)
 
 
 @contextmanager

@@ -252,8 +252,11 @@ def _ahead(detected: Generator[Detected]) -> Generator[Detected]:
 
 def _is_several(pictures: object) -> bool:
     """Whether this is an iterable of pictures: what is one picture may be iterable, too."""
-    if isinstance(pictures, str | bytes | bytearray | memoryview | PathLike | np.ndarray) or hasattr(pictures, "read"):
+    if isinstance(pictures, str | bytes | bytearray | memoryview | PathLike) or hasattr(pictures, "read"):
         return False
+    if hasattr(pictures, "__array__"):  # a row of names; all else is a picture, or is told what to give
+        array = np.asarray(pictures)
+        return array.ndim == 1 and array.dtype.kind in "OU"
     return isinstance(pictures, Iterable) and not hasattr(pictures, "getexif")  # a PIL image, which need not be loaded
 
 

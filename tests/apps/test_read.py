@@ -11,7 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -19,6 +22,8 @@ import pytest
 
 import mien
 from mien.apps.cli import main
+from mien.apps.read import Outputs, read_pictures
+from mien.apps.stopping import Stop
 from mien.labels import EMOTIONS
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +73,7 @@ def test_a_picture_is_annotated_counted_and_listed(tmp_path: Path, capsys: pytes
     [line] = (tmp_path / "out.json").read_text().splitlines()
     assert (row["source"], row["emotion"]) == (str(ASTRONAUT), reading.emotion)
     assert {key: "" if value is None else str(value) for key, value in json.loads(line).items()} == row
+    assert [float(row[name]) for name in EMOTIONS] == pytest.approx(reading.scores.tolist(), abs=1e-7)
     assert (tmp_path / "counts.csv").read_text() == ZEROS.replace(f"{reading.emotion},0", f"{reading.emotion},1")
     with PIL.Image.open(tmp_path / "out.png") as drawn, PIL.Image.open(ASTRONAUT) as before:
         assert drawn.size == before.size
@@ -83,24 +89,43 @@ def test_a_picture_without_a_face_says_so_and_stays_unchanged(
     assert (tmp_path / "counts.csv").read_text() == ZEROS
 
 
-@pytest.mark.parametrize("name", ["missing.jpg", "empty.jpg", "text.jpg", "cut.jpg", "nul\0.jpg", ".", "no*.jpg"])
-def test_one_bad_picture_is_one_line_and_nothing_is_written(
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("missing.jpg", "empty.jpg", "text.jpg", "cut.jpg", "nul\0.jpg", ".", "no*.jpg", "http://host/a.jpg", "-"),
+        *("data:image/png;base64," + "A" * 97_776, "A" * 97_776, "n" * 300),
+    ],
+    ids=lambda name: name[:20],
+)
+def test_one_bad_picture_is_one_short_line_and_nothing_is_written(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     out.mkdir()
     monkeypatch.chdir(source)
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO()))
     Path("empty.jpg").touch()
     Path("text.jpg").write_text("no picture")
-    Path("cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:20_000])
+    Path("cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:200])
     if name == ".":
         for file in source.iterdir():
             file.unlink()
     outputs = ("--image-out", out / "out.png", "--counts", out / "counts.csv", "--csv", out / "out.csv")
-    assert run("read", name, *outputs, "--json", out / "out.json") == 2
-    assert only_line(capsys.readouterr().err)
+    tables_only = outputs[2:] if "://" in name else outputs  # what may be a video has no annotated picture
+    assert run("read", name, *tables_only, "--json", out / "out.json") == 2
+    assert len(only_line(capsys.readouterr().err)) < 250
     assert listing(out) == []
+
+
+def test_of_a_picture_that_ends_early_what_is_there_is_read_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cut.jpg").write_bytes(ASTRONAUT.read_bytes()[:-2000])
+    assert run("read", tmp_path / "cut.jpg") == 0
+    printed = capsys.readouterr()
+    assert "cut.jpg ends early: the part that is there is read" in only_line(printed.err)
+    assert "1 face: 1 happy" in printed.out
 
 
 @pytest.mark.parametrize("option", ["--image-out", "--counts", "--csv", "--json"])
@@ -150,7 +175,8 @@ def test_of_several_pictures_the_bad_one_is_reported_and_the_rest_go_on(
     assert "bad.jpg" in only_line(printed.err)
     assert "2 pictures, 1 face" in printed.out
     assert "no face in 1 picture" in printed.out
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["source"], row["emotion"]) for row in rows] == [(str(ASTRONAUT), "happy"), (str(scene), "")]
     assert sorted(path.name for path in out.rglob("*.*")) == ["astronaut.jpg", "scene.png"]
 
 
@@ -275,13 +301,130 @@ def test_a_closed_standard_output_loses_no_file(tmp_path: Path) -> None:
     assert "happy,1" in (tmp_path / "c.csv").read_text()
 
 
-def test_a_video_among_pictures_is_named_as_one(
+def test_a_video_among_pictures_has_no_annotated_picture_and_is_named(
     tmp_path: Path, film: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = shutil.copy(ASTRONAUT, tmp_path)
-    assert run("read", film(frames=2), picture, "--image-out", tmp_path / "out") == 1
-    assert "film.mp4 is a video: give it alone, or use mien watch" in only_line(capsys.readouterr().err)
+    source = film(frames=2)
+    assert run("read", source, picture, "--image-out", tmp_path / "out") == 1
+    assert "film.mp4 is a video, and left out: for an annotated video" in only_line(capsys.readouterr().err)
     assert listing(tmp_path / "out") == ["astronaut.jpg"]
+    assert run("read", source, "--image-out", tmp_path / "other.png") == 2
+    assert "use mien watch with --video-out" in only_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_of_pictures_and_videos_goes_into_folders(tmp_path: Path, film: Callable[..., Path]) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(ASTRONAUT, tmp_path / "in")
+    film("in/film.mp4", frames=4)
+    assert run("read", tmp_path / "in", "--csv", tmp_path / "csv", "--json", tmp_path / "json") == 0
+    assert listing(tmp_path / "csv") == ["film.mp4.csv", "pictures.csv"]
+    assert listing(tmp_path / "json") == ["film.mp4.jsonl", "pictures.jsonl"]
+    assert len((tmp_path / "json" / "film.mp4.jsonl").read_text().splitlines()) == 4
+    (tmp_path / "in" / "film.mp4").write_bytes(b"no video")
+    assert run("read", tmp_path / "in", "--csv", tmp_path / "other") == 1
+    assert listing(tmp_path / "other") == ["pictures.csv"]
+
+
+def test_read_takes_a_video_too(tmp_path: Path, film: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    source = film(size=(320, 240), frames=25)
+    assert run("read", source, "--csv", tmp_path / "out.csv", "--counts", tmp_path / "counts.csv") == 0
+    assert "25 frames, 1 person" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert len(rows) == 25 and {row["shown"] for row in rows} == {""}
+
+
+def test_folders_below_are_read_when_they_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "nested" / "one").mkdir(parents=True)
+    shutil.copy(ASTRONAUT, tmp_path / "nested" / "one")
+    assert run("read", tmp_path / "nested") == 2
+    said = only_line(capsys.readouterr().err)
+    assert "nested has no picture or video in it: --recursive reads the folders in it" in said
+    assert run("read", tmp_path / "nested", "--recursive", "--image-out", tmp_path / "out") == 0
+    assert "1 picture, 1 face" in capsys.readouterr().out
+
+
+def test_what_looks_like_a_picture_and_is_not_read_is_named(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "drawing.svg").write_text("<svg/>")
+    (tmp_path / "empty").mkdir()
+    assert run("read", tmp_path, tmp_path / "empty") == 1
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 2
+    assert "drawing.svg is left out: .svg is not read" in printed.err and "empty has no picture" in printed.err
+    assert "1 picture, 0 faces" in printed.out
+    scene.unlink()
+    assert run("read", tmp_path) == 2
+    assert "drawing.svg" in only_line(capsys.readouterr().err)
+
+
+def test_a_picture_on_standard_input_is_read(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "read", "-", "--json", "-", "--image-out", str(tmp_path / "out.png")]
+    ended = subprocess.run(command, input=ASTRONAUT.read_bytes(), stdout=subprocess.PIPE, check=True)
+    [row] = map(json.loads, ended.stdout.splitlines())
+    assert (row["source"], row["emotion"]) == ("-", "happy")
+    assert listing(tmp_path) == ["out.png"]
+
+
+def test_a_picture_by_its_file_url_is_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(ASTRONAUT, tmp_path / "a b.jpg")
+    assert run("read", (tmp_path / "a b.jpg").as_uri(), "--image-out", tmp_path / "out.png") == 0
+    assert "1 face: 1 happy" in capsys.readouterr().out
+    assert listing(tmp_path) == ["a b.jpg", "out.png"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_table_ends_after_some_rows_and_can_be_silenced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(60):
+        PIL.Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
+    assert run("read", tmp_path) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2] == "and 10 more"
+    assert sum(".png" in line for line in printed) == 50
+    assert run("read", tmp_path, "--quiet") == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith("60 pictures, 60 faces: ")
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_whose_output_is_there_can_be_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.gif"):
+        PIL.Image.new("RGB", (20, 20), "red").save(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_text("done")
+    asked = ("read", tmp_path / "in", "--image-out", out, "--skip-existing")
+    assert run(*asked, "--csv", tmp_path / "rest.csv") == 0
+    assert (out / "a.png").read_text() == "done"
+    assert listing(out) == ["a.png", "b.gif.png"]
+    assert "1 picture, 1 face" in capsys.readouterr().out
+    assert run(*asked) == 0
+    assert "all annotated pictures are there already" in capsys.readouterr().out
+    before = (tmp_path / "rest.csv").read_text()
+    assert run(*asked, "--csv", tmp_path / "rest.csv") == 2  # whose rows would be lost
+    assert "would lack the pictures that are skipped" in only_line(capsys.readouterr().err)
+    assert (tmp_path / "rest.csv").read_text() == before
+    assert run("read", tmp_path / "in", "--skip-existing") == 2
+    assert "--image-out" in only_line(capsys.readouterr().err)
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ASTRONAUT, "=cmd|'calc'!A0.jpg")
+    assert run("read", "=cmd|'calc'!A0.jpg", "--csv", "out.csv", "--json", "out.json") == 0
+    [row] = csv.DictReader(Path("out.csv").read_text().splitlines())
+    assert row["source"] == "'=cmd|'calc'!A0.jpg"
+    assert json.loads(Path("out.json").read_text())["source"] == "=cmd|'calc'!A0.jpg"
+
+
+def test_parquet_is_not_written_into_a_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    assert run("read", ASTRONAUT, "--parquet", tmp_path / "x.csv") == 2
+    assert "use a name that ends in .parquet" in only_line(capsys.readouterr().err)
+    assert listing(tmp_path) == []
 
 
 def test_one_picture_goes_into_a_folder_and_several_need_one(
@@ -314,22 +457,49 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mien {mien.__version__}\n"
 
 
-def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(scene: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_in_the_middle_of_many_pictures_keeps_what_was_read(
+    scene: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    pytest.importorskip("pyarrow")
     pictures = tmp_path / "in"
     pictures.mkdir()
-    for number in range(300):
-        shutil.copy(scene, pictures / f"{number:03}.png")
-    out = tmp_path / "out"
-    with start("read", pictures, "--image-out", out, "--csv", tmp_path / "out.csv") as process:
-        while not (out.is_dir() and list(out.glob("*.png"))):  # until the first picture is read
+    for index in range(300):
+        shutil.copy(scene, pictures / f"{index:03}.png")
+    scene.unlink()
+    names = {"csv": "a.csv", "json": "a.json", "parquet": "a.parquet", "counts": "c.csv", "image-out": "out"}
+    with start("read", pictures, *(f"--{kind}={tmp_path / name}" for kind, name in names.items())) as process:
+        while not len(list((tmp_path / "out").glob("*.png"))) > 5:
             assert process.poll() is None
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20)[1] == ""
-    assert process.returncode == 130
-    assert listing(tmp_path) == ["in", "out", "scene.png"]
-    for picture in out.iterdir():
-        assert picture.read_bytes() == scene.read_bytes()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (code, "")
+    assert out.endswith("stopped before the end: the outputs hold what was read until then\n")
+    assert listing(tmp_path) == sorted([*names.values(), "in"])
+    read = [row["source"] for row in csv.DictReader((tmp_path / "a.csv").read_text().splitlines())]
+    assert read == [str(picture) for picture in sorted(pictures.iterdir())[: len(read)]]
+    assert 5 < len(read) < 300
+    assert [json.loads(line)["source"] for line in (tmp_path / "a.json").read_text().splitlines()] == read
+    import pyarrow.parquet
+
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet")["source"].to_pylist() == read
+    assert (tmp_path / "c.csv").read_text() == ZEROS
+    assert listing(tmp_path / "out") == [Path(name).name for name in read]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stop_while_every_picture_is_bad_is_heard(tmp_path: Path, quick: Any) -> None:
+    del quick
+    bad = [tmp_path / f"{number}.png" for number in range(50)]
+    for path in bad:
+        path.write_text("no picture")
+    asked = count()
+    stop = Stop.__call__
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Stop, "__call__", lambda self: next(asked) >= 5 or stop(self))
+        assert read_pictures(bad, Outputs(counts=tmp_path / "c.csv"), mien.Reader, several=True) == 1
+    assert next(asked) < 20
 
 
 def test_a_reader_that_stops_early_is_no_error_to_show() -> None:
@@ -362,10 +532,10 @@ def test_read_takes_a_file_or_an_array() -> None:
         assert reading.emotion in mien.EMOTIONS
         assert reading.face.landmarks.shape == (5, 2)
     assert len(mien.read(array[:, :, 1])) == 1
-    assert mien.read(array, min_face=400) == []
+    assert list(mien.read(array, min_face=400)) == []
     assert mien.read(array, model="m")[0].scores[0] != mien.read(array)[0].scores[0]
-    with pytest.raises(mien.SourceError, match="give RGB bytes"):
-        mien.read(array / 255)  # type: ignore[arg-type]
+    with pytest.raises(mien.SourceError, match="give bytes"):
+        mien.read(array / 255)
 
 
 def test_faces_come_from_left_to_right() -> None:

@@ -1,4 +1,4 @@
-"""`mien watch` on real videos and streams: what it writes, how it ends, how it goes on."""
+"""`mien watch` on real videos and streams: what it writes, how it ends, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator
 from itertools import count
 from pathlib import Path
 from socket import create_server
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-import mien
-from mien.apps import checkpoint, watching
+from mien.apps import watch as watching
 from mien.apps.cli import main
-from mien.apps.report import silence, troubles
-from mien.apps.stopping import Stop
-from mien.apps.watch import Options, Outputs, Run, watch_source
-from mien.errors import MienError, OutputError, SourceError
-from mien.see.face import Face, Frame, Reading
-from mien.see.pipeline import Pipeline
-from mien.see.track import Tracker
+from mien.apps.report import ConnectionNotice, troubles
+from mien.apps.watch import Options, Outputs, find_sources, watch_source
+from mien.errors import OutputError, SourceError
+from mien.files import part_of
+from mien.labels import EMOTIONS
+from mien.see.face import Face, Frame
 from mien.sources.live import Live
 from mien.sources.source import PendingFrame, SourceStats
 from mien.sources.video import open_source
@@ -39,8 +36,8 @@ from mien.sources.video import open_source
 Film = Callable[..., Path]
 
 ROOT = Path(__file__).parents[2]
-
-WAITED = "lost: waiting until it is back"
+ASTRONAUT = ROOT / "assets" / "astronaut.jpg"
+LOST = "the source is lost: waiting until it is back"
 
 
 def run(*arguments: object) -> int:
@@ -51,10 +48,16 @@ def run(*arguments: object) -> int:
     return ended.value.code
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command line as a process of its own."""
-    command = [sys.executable, "-m", "mien", "watch", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(*arguments: object, ignored: bool = False) -> subprocess.Popen[str]:
+    """Start the command line as a process of its own, with `ignored` as a shell in the background would."""
+
+    def background() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "mien", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=background
+    )
 
 
 def listing(folder: Path) -> list[str]:
@@ -71,24 +74,24 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def brightest(frame: Frame) -> list[Face]:
-    """A detector of ours, quick and never wrong: the face is where the picture is brightest."""
-    image = frame.image
-    y, x = np.unravel_index(image.sum(2, dtype=np.int32).argmax(), image.shape[:2])
-    return [Face(np.array((x - 5, y - 5, x + 5, y + 5), np.float32), 0.9, np.zeros((5, 2), np.float32))]
+def frames_of(path: Path) -> list[int]:
+    return [int(row["frame"]) for row in table(path)]
 
 
-def by_colour(frames: Sequence[Frame], faces: Sequence[list[Face]]) -> list[list[Reading]]:
-    """A classifier of ours: scores that change from frame to frame."""
-    colours = (frame.image.reshape(-1, 3)[:: frame.image.size // 21][:7].sum(1) for frame in frames)
-    scores = [colour.astype(np.float32) + 1 for colour in colours]
-    return [[Reading(face, score / score.sum()) for face in found] for score, found in zip(scores, faces, strict=True)]
+def until(process: subprocess.Popen[str], condition: Callable[[], object]) -> None:
+    """Wait for a condition while a process runs."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read with plain functions where the networks are not what is tested."""
-    monkeypatch.setattr(Options, "open_pipeline", lambda _: Pipeline(brightest, by_colour, Tracker()))
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory, write_film: Film) -> Path:
+    """A video that takes seconds to read, in a folder of its own."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return write_film(path, (320, 240), frames=2000, options={"preset": "ultrafast"})
 
 
 @pytest.fixture
@@ -107,47 +110,41 @@ def test_a_video_is_read_into_every_output(portrait: Path, tmp_path: Path, capsy
     assert printed.err == ""
     assert "25 frames, 1 person, 25 faces" in printed.out
     rows = table(tmp_path / "a.csv")
-    assert [int(row["frame"]) for row in rows] == list(range(25))
+    assert frames_of(tmp_path / "a.csv") == list(range(25))
     assert {row["person"] for row in rows} == {"1"}
+    assert all(row["shown"] for row in rows)
     assert [float(row["time"]) for row in rows] == pytest.approx([index / 25 for index in range(25)])
     lines = [json.loads(line) for line in (tmp_path / "a.json").read_text().splitlines()]
     assert [str(line["happy"]) for line in lines] == [row["happy"] for row in rows]
-    assert f"{rows[0]['emotion']},25" in (tmp_path / "counts.csv").read_text()
+    assert sum(int(row["count"]) for row in table(tmp_path / "counts.csv")) == 25
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert len(container.streams.audio) == 1
         assert sum(1 for _ in container.decode(video=0)) == 25
-    expected = [*outputs.values(), "out.mp4", "portrait.mp4"]
-    assert listing(tmp_path) == sorted(expected)
+    assert listing(tmp_path) == sorted([*outputs.values(), "out.mp4", "portrait.mp4"])
 
 
-def test_watch_yields_frames_with_readings_and_frees_everything_when_closed(portrait: Path) -> None:
-    stream = mien.watch(portrait, every=5)
-    frame, [reading] = next(stream)
-    assert (frame.index, reading.person) == (0, 1)
-    stream.close()
-    with pytest.raises(StopIteration):
-        next(stream)
-    assert [frame.index for frame, _ in mien.watch(str(portrait), fps=5)] == [0, 5, 10, 15, 20]
-    with pytest.raises(SourceError, match="no camera"):
-        next(mien.watch(63))
-
-
-def test_read_takes_a_video_too(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("read", portrait, "--csv", tmp_path / "out.csv", "--counts", tmp_path / "counts.csv") == 0
-    assert "25 frames, 1 person" in capsys.readouterr().out
-    assert len(table(tmp_path / "out.csv")) == 25
+def test_what_the_network_said_is_not_smoothed(portrait: Path, tmp_path: Path) -> None:
+    assert run("watch", portrait, "--no-window", "--csv", tmp_path / "a.csv") == 0
+    assert run("watch", portrait, "--no-window", "--csv", tmp_path / "b.csv", "--smooth", "0") == 0
+    smoothed, plain = table(tmp_path / "a.csv"), table(tmp_path / "b.csv")
+    assert [{**row, "shown": ""} for row in smoothed] == plain
+    for row in plain:
+        assert row["emotion"] == max(EMOTIONS, key=lambda name: float(row[name]))
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_output_that_exists_needs_force(film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [["watch", "--no-window"], ["read"]])
+def test_an_output_that_exists_needs_force(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
     source = film()
     (tmp_path / "out.csv").write_text("mine")
-    assert run("watch", source, "--no-window", "--csv", tmp_path / "out.csv") == 2
+    assert run(*command, source, "--csv", tmp_path / "out.csv") == 2
     assert "--force" in only_line(capsys.readouterr().err)
     assert (tmp_path / "out.csv").read_text() == "mine"
-    assert run("watch", source, "--no-window", "--csv", tmp_path / "out.csv", "--force") == 0
+    assert run(*command, source, "--csv", tmp_path / "out.csv", "--force") == 0
     assert len(table(tmp_path / "out.csv")) == 20
-    assert run("watch", source, "--no-window", "--video-out", source, "--force") == 2
+    assert run(*command, source, "--json", source, "--force") == 2
     assert "it is read from" in only_line(capsys.readouterr().err)
 
 
@@ -169,24 +166,29 @@ def test_a_source_that_cannot_be_opened_is_one_line_and_nothing_is_written(
         ([""], "has no name"),
         (["{portrait}"], "is a picture: use mien read"),
         (["{film}", "--csv", "/dev/full"], "is a device or a pipe"),
-        (["{film}", "--csv", "{film}.csv", "--resume"], "no run that was stopped left it"),
+        (["{film}", "--parquet", "{film}.csv", "--force"], "use a name that ends in .parquet"),
+        (["n" * 300], "cannot be opened"),
+        (["{film}", "{film}", "--csv", "{film}.csv"], "name a folder for it"),
+        (["{film}", "{film}.mp4", "--csv", "-"], "name a folder for it"),
+        (["{folder}/*.mkv"], "there is no video in what was given"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(
-    arguments: list[str], said: str, film: Film, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = film(frames=2)
     Path(f"{made}.csv").write_text("mine")
-    given = [argument.format(film=made, portrait=ROOT / "assets" / "astronaut.jpg") for argument in arguments]
+    given = [argument.format(film=made, portrait=ASTRONAUT, folder=tmp_path) for argument in arguments]
     assert run("watch", *given, "--no-window") == 2
     assert said in only_line(capsys.readouterr().err)
     assert Path(f"{made}.csv").read_text() == "mine"
+    assert listing(tmp_path) == ["film.mp4", "film.mp4.csv"]
 
 
 def test_no_camera_says_so() -> None:
     if Path("/dev/video0").exists():
         pytest.skip("this machine has a camera")
-    with start("--no-window") as process:
+    with start("watch", "--no-window") as process:
         assert "no camera 0" in only_line(process.communicate(timeout=60)[1])
     assert process.returncode == 2
 
@@ -194,226 +196,348 @@ def test_no_camera_says_so() -> None:
 def test_no_display_points_to_no_window(
     portrait: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pygame")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     assert run("watch", portrait) == 2
     assert "--no-window" in only_line(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_stream_and_leaves_every_output_whole(
-    film: Film, tmp_path: Path, number: signal.Signals, code: int
+@pytest.mark.usefixtures("quick")
+def test_several_videos_go_into_folders(film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    for name, frames in (("in/a.mp4", 5), ("in/b.mkv", 7), ("in/below/a.mp4", 9)):
+        film(name, frames=frames)
+    out = [f"--{kind}={tmp_path / kind}" for kind in ("csv", "json", "counts", "video-out")]
+    assert run("watch", tmp_path / "in" / "a.mp4", tmp_path / "in" / "b.mkv", *out, "--no-window") == 0
+    assert listing(tmp_path / "csv") == ["a.mp4.csv", "b.mkv.csv"]
+    assert listing(tmp_path / "json") == ["a.mp4.jsonl", "b.mkv.jsonl"]
+    assert listing(tmp_path / "video-out") == ["a.mp4.mp4", "b.mkv.mp4"]
+    assert frames_of(tmp_path / "csv" / "b.mkv.csv") == list(range(7))
+    printed = capsys.readouterr()
+    assert "5 frames" in printed.out and "7 frames" in printed.out
+    assert run("watch", tmp_path / "in" / "**" / "*.mp4", f"--csv={tmp_path / 'other'}", "--no-window") == 0
+    assert [(name, len(table(tmp_path / "other" / name))) for name in listing(tmp_path / "other")] == [
+        ("a.mp4-2.csv", 9),
+        ("a.mp4.csv", 5),
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("command", [["watch", "--no-window"], ["read"]])
+def test_a_folder_of_videos_is_read_and_a_bad_one_does_not_stop_the_others(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    source = film("long.mp4", (320, 240), frames=800, options={"preset": "ultrafast"})
-    asked = ["--csv", tmp_path / "a.csv", "--counts", tmp_path / "c.csv", "--video-out", tmp_path / "a.mp4"]
-    with start(source, "--no-window", *asked) as process:
-        part = tmp_path / "a.csv.part"
-        while not (part.exists() and part.read_bytes().count(b"\n") > 5):
-            assert process.poll() is None
-            time.sleep(0.01)
+    (tmp_path / "in").mkdir()
+    film("in/a.mp4", frames=5)
+    film("in/c.mp4", frames=6)
+    (tmp_path / "in" / "b.mp4").write_bytes(b"no video")
+    out = tmp_path / "out"
+    assert run(*command, tmp_path / "in", "--csv", out) == 1
+    assert listing(out) == ["a.mp4.csv", "c.mp4.csv"]
+    assert "b.mp4 is damaged" in capsys.readouterr().err
+    assert run(*command, tmp_path / "in", "--csv", out) == 2  # all that could be read is there already
+    assert capsys.readouterr().err.count("--force") == 2
+    (out / "a.mp4.csv").unlink()
+    assert run(*command, tmp_path / "in", "--csv", out, "--force") == 1
+    assert listing(out) == ["a.mp4.csv", "c.mp4.csv"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_videos_that_are_done_can_be_skipped(film: Film, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        film(f"in/{name}", frames=5)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4.csv").write_text("done")
+    assert run("read", tmp_path / "in", "--csv", tmp_path / "out", "--skip-existing") == 0
+    assert (tmp_path / "out" / "a.mp4.csv").read_text() == "done"
+    assert len(table(tmp_path / "out" / "b.mp4.csv")) == 5
+
+
+@pytest.mark.usefixtures("quick")
+def test_where_no_video_can_be_read_no_folder_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("watch", "a.mp4", "b.mp4", "--csv", tmp_path / "out", "--no-window") == 2
+    assert "no video could be read" in capsys.readouterr().err.splitlines()[-1]
+    assert listing(tmp_path) == []
+
+
+def test_names_stand_for_videos(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mkv", "c.jpg", "frame_1.png"):
+        (tmp_path / name).touch()
+    a, b = str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4")
+    assert find_sources([str(tmp_path)]) == [a, b]
+    assert find_sources([b, str(tmp_path / "*")]) == [b, a]
+    named = ["rtsp://[::1]/live", "0", str(tmp_path / "frame_%d.png"), "missing.mp4"]
+    assert find_sources(named) == named
+
+
+def test_outputs_of_streams_are_named_without_their_passwords() -> None:
+    named = ["rtsp://user:secret@host/live?token=1", "rtsp://user:secret@host:554", "a/live", "b/live"]
+    assert watching._distinct_names(named) == ["live", "stream", "live-2", "live-3"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_numbered_pictures_are_watched_as_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(1, 6):
+        shutil.copy(ASTRONAUT, tmp_path / f"frame_{number:03}.jpg")
+    source = tmp_path / "frame_%03d.jpg"
+    assert run("watch", source, "--no-window", "--csv", tmp_path / "a.csv") == 0
+    assert frames_of(tmp_path / "a.csv") == list(range(5))
+    assert run("read", source, "--csv", tmp_path / "b.csv") == 0
+    assert "5 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_table_can_be_silenced(film: Film, capsys: pytest.CaptureFixture[str]) -> None:
+    source = film(frames=3)
+    assert run("watch", source, "--no-window") == 0
+    assert "in view" in capsys.readouterr().out
+    assert run("watch", source, "--no-window", "--quiet") == 0
+    assert capsys.readouterr().out == "3 frames, 1 person, 3 faces\n"
+
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_ends_the_stream_and_leaves_every_output_whole(
+    long_film: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    pytest.importorskip("pyarrow")
+    names = {"csv": "a.csv", "parquet": "a.parquet", "counts": "c.csv", "video-out": "a.mp4"}
+    asked = [f"--{option}={tmp_path / name}" for option, name in names.items()]
+    with start("watch", long_film, "--no-window", *asked) as process:
+        part = part_of(tmp_path / "a.csv")
+        until(process, lambda: part.exists() and part.read_bytes().count(b"\n") > 5)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (code, "")
     assert "1 person" in out
-    assert "the tables alone with --resume go on" in out
-    rows = table(tmp_path / "a.csv")
-    assert 5 <= len(rows) < 800
-    assert sum(int(row["count"]) for row in table(tmp_path / "c.csv")) == len(rows)
-    assert len(list(open_source(tmp_path / "a.mp4"))) == int(rows[-1]["frame"]) + 1
-    assert listing(tmp_path) == ["a.csv", "a.csv.checkpoint", "a.mp4", "c.csv", "long.mp4"]
-    without_video = [*asked[:4], "--resume"]
-    assert run("watch", source, "--no-window", *without_video) == 0
-    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(800))
-    assert listing(tmp_path) == ["a.csv", "a.mp4", "c.csv", "long.mp4"]
+    assert out.endswith("stopped before the end: the outputs hold what was read until then\n")
+    frames = frames_of(tmp_path / "a.csv")
+    assert 5 <= len(frames) < 2000
+    assert sum(int(row["count"]) for row in table(tmp_path / "c.csv")) == len(frames)
+    assert len(list(open_source(tmp_path / "a.mp4"))) == frames[-1] + 1
+    import pyarrow.parquet
+
+    assert pyarrow.parquet.read_table(tmp_path / "a.parquet")["frame"].to_pylist() == frames
+    assert listing(tmp_path) == sorted(names.values())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_is_heard_in_the_background_too(long_film: Path, tmp_path: Path) -> None:
+    """A shell starts what runs in the background with SIGINT ignored."""
+    with start("watch", long_film, "--no-window", "--csv", tmp_path / "a.csv", ignored=True) as process:
+        part = part_of(tmp_path / "a.csv")
+        until(process, lambda: part.exists() and part.read_bytes().count(b"\n") > 5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert frames_of(tmp_path / "a.csv")
+
+
+def test_of_two_runs_with_one_output_the_second_is_refused(
+    long_film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start("watch", long_film, "--no-window", "--csv", tmp_path / "a.csv", "--quiet") as first:
+        part = part_of(tmp_path / "a.csv")
+        until(first, lambda: part.exists() and part.read_bytes().count(b"\n") > 5)
+        for command in (
+            ["watch", long_film, "--no-window", "--force"],
+            ["read", long_film, "--force"],
+            ["read", ASTRONAUT],
+        ):
+            assert run(*command, "--csv", tmp_path / "a.csv") == 2
+            assert "another run is writing it" in only_line(capsys.readouterr().err)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 143
+    frames = frames_of(tmp_path / "a.csv")
+    assert frames == list(range(len(frames)))
+    assert listing(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
 def test_a_signal_ends_the_wait_for_a_server_that_does_not_answer(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     with create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/film.mp4"
         asked = ("--no-window", "--csv", tmp_path / "a.csv", "--timeout", "30")
-        with start(url, *asked) as process, silent.accept()[0] as connection:
+        with start("watch", url, *asked) as process, silent.accept()[0] as connection:
             connection.recv(1)  # it is being opened
             process.send_signal(number)
             began = time.monotonic()
             out, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 5  # the networks are loaded meanwhile
+    assert time.monotonic() - began < 10  # the networks are loaded meanwhile
     assert (process.returncode, err) == (code, "")
-    assert out == "0 frames, no face found\n"
+    assert out.startswith("0 frames, no face found\n")
     assert listing(tmp_path) == ["a.csv"] and table(tmp_path / "a.csv") == []
 
 
-@pytest.mark.parametrize("asked", [6, 7])
-def test_a_run_can_be_resumed_whoever_is_the_first_to_hear_of_its_end(
-    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: int
-) -> None:
-    """The source asks before each frame and the command after it: one of the two numbers falls to each."""
-    source = film("short.mp4", (160, 120), frames=12)
-    before = count(1)
-    with monkeypatch.context() as patched:
-        patched.setattr(Stop, "__call__", lambda _: next(before) >= asked)
-        assert run("watch", source, "--no-window", "--csv", tmp_path / "a.csv") == 0
-    assert "with --resume go" in capsys.readouterr().out
-    assert (tmp_path / "a.csv.checkpoint").exists()
-    assert run("watch", source, "--no-window", "--csv", tmp_path / "a.csv", "--resume") == 0
-    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(12))
-
-
 def test_a_reader_that_stops_early_leaves_the_other_outputs_whole(portrait: Path, tmp_path: Path) -> None:
-    with start(portrait, "--no-window", "--json", "-", "--csv", tmp_path / "a.csv") as process:
+    with start("watch", portrait, "--no-window", "--json", "-", "--csv", tmp_path / "a.csv") as process:
         assert process.stdout and process.stderr
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
-    assert len(table(tmp_path / "a.csv")) >= 1
+    assert frames_of(tmp_path / "a.csv") == list(range(25))
+
+
+def test_a_stream_whose_only_reader_stops_early_ends(long_film: Path) -> None:
+    with start("watch", long_film, "--no-window", "--json", "-") as process:
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        began = time.monotonic()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("sinks", [["--json", "-"], ["--json", "-", "--csv", "a.csv"]])
+def test_a_full_standard_output_is_one_line_and_the_other_outputs_are_whole(
+    portrait: Path, tmp_path: Path, sinks: list[str]
+) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-m", "mien", "watch", str(portrait), "--no-window", *sinks]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "cannot write to standard output (No space left on device)" in only_line(ended.stderr)
+    if "a.csv" in sinks:
+        assert frames_of(tmp_path / "a.csv") == list(range(25))
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_that_was_killed_goes_on_and_its_rows_are_those_of_an_unbroken_one(
+def test_a_full_disk_ends_a_table_behind_its_last_row_and_a_later_run_is_whole(
     film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = film("film.mp4", frames=120, options={"bf": "3", "g": "25"})
-    whole = Outputs(csv=tmp_path / "whole.csv", json=tmp_path / "whole.json", counts=tmp_path / "whole-counts.csv")
-    assert watch_source(str(source), whole, Options(every=2)) == 0
-    complete = capsys.readouterr().out
-    outputs = Outputs(csv=tmp_path / "out.csv", json=tmp_path / "out.json", counts=tmp_path / "out-counts.csv")
-    program = f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from pathlib import PosixPath, WindowsPath
-        from test_watch import *
-        checkpoint.INTERVAL = 0
-        Options.open_pipeline = lambda _: Pipeline(deadly(37), by_colour, Tracker())
-        watch_source({str(source)!r}, {outputs!r}, Options(every=2))
-    """
-    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert set(listing(tmp_path)) >= {"out.csv.part", "out.json.part", "out.csv.checkpoint"}
-    with (tmp_path / "out.csv.part").open("a") as file:
-        file.write("half a r")
-    with pytest.raises(MienError, match="--resume goes on"):
-        watch_source(str(source), outputs, Options(every=2))
-    outputs = replace(outputs, resume=True)
-    with pytest.raises(MienError, match="differs in its every"):
-        watch_source(str(source), outputs, Options(every=3))
-    assert watch_source(str(source), outputs, Options(every=2)) == 0
-    for before, after in zip(whole.files(), outputs.files(), strict=True):
-        assert before.read_bytes() == after.read_bytes()
-    assert capsys.readouterr().out.endswith(complete)
-    assert not [name for name in listing(tmp_path) if name.endswith((".part", ".checkpoint"))]
-
-
-def test_the_usual_pipeline_goes_on_from_a_stop_as_if_there_had_been_none(portrait: Path, tmp_path: Path) -> None:
-    whole, halves = tmp_path / "whole.csv", Outputs(csv=tmp_path / "halves.csv")
-    assert watch_source(str(portrait), Outputs(csv=whole), Options()) == 0
-    source, pipeline = open_source(portrait), Options().open_pipeline()
-    assert Run(source, halves, Options(), None).through(pipeline, second_time()) is None
-    assert len(table(tmp_path / "halves.csv")) == 16  # the burst is read to its end
-    assert watch_source(str(portrait), replace(halves, resume=True), Options()) == 0
-    assert (tmp_path / "halves.csv").read_bytes() == whole.read_bytes()
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_run_that_is_stopped_before_its_first_frame_goes_on_from_the_beginning(
-    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source, outputs = str(film()), Outputs(csv=tmp_path / "a.csv", json=tmp_path / "a.json")
-    with monkeypatch.context() as patched:
-
-        def signalled(_: Options) -> Pipeline:
-            os.kill(os.getpid(), signal.SIGTERM)  # while the networks are loaded
-            return Pipeline(brightest, by_colour, Tracker())
-
-        patched.setattr(Options, "open_pipeline", signalled)
-        assert watch_source(source, outputs, Options()) == 143
-    assert "the same command with --resume goes on" in capsys.readouterr().out
-    assert table(tmp_path / "a.csv") == []
-    assert watch_source(source, replace(outputs, resume=True), Options()) == 0
-    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(20))
-    assert len((tmp_path / "a.json").read_text().splitlines()) == 20
-    assert listing(tmp_path) == ["a.csv", "a.json", "film.mp4"]
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_run_whose_disk_was_full_at_once_goes_on_when_there_is_room(film: Film, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
-    source, outputs = str(film(frames=120)), Outputs(csv=tmp_path / "a.csv")
+    source, out = film(frames=120), tmp_path / "a.csv"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    signal_before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        with pytest.raises(OutputError, match="cannot write"):
-            watch_source(source, outputs, Options())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        assert run("watch", source, "--no-window", "--csv", out) == 2
+        assert "File too large" in only_line(capsys.readouterr().err)
+        assert 0 < len(table(out)) < 120
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+        assert run("watch", source, "--no-window", "--csv", tmp_path / "b.csv") == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert 0 < len(table(tmp_path / "a.csv")) < 120
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
-    try:
-        with pytest.raises(OutputError, match="cannot write"):
-            watch_source(source, Outputs(csv=tmp_path / "b.csv"), Options())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert listing(tmp_path) == ["a.csv", "a.csv.checkpoint", "film.mp4"]
-    assert watch_source(source, replace(outputs, resume=True), Options()) == 0
-    assert [int(row["frame"]) for row in table(tmp_path / "a.csv")] == list(range(120))
+        signal.signal(signal.SIGXFSZ, signal_before)
+    assert listing(tmp_path) == ["a.csv", "film.mp4"]
+    assert run("watch", source, "--no-window", "--csv", out, "--force") == 0
+    assert frames_of(out) == list(range(120))
 
 
-def second_time() -> Callable[[], bool]:
-    """Return what is false when it is asked first, after the first burst of frames, and true from then on."""
-    times = count(1)
-    return lambda: next(times) >= 2
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("sound", [("film.avi", "mpeg4", "libmp3lame"), ("film.avi", "mpeg4", "ac3")])
+def test_sound_of_any_kind_stops_neither_pictures_nor_tables(
+    film: Film, tmp_path: Path, sound: tuple[str, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(sound[0], codec=sound[1], sound=sound[2], frames=50)
+    asked = ("--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4")
+    assert run("watch", source, "--no-window", *asked) == 0
+    assert capsys.readouterr().err == ""
+    assert frames_of(tmp_path / "a.csv") == list(range(50))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert len(container.streams.audio) == 1
+    assert len(list(open_source(tmp_path / "a.mp4"))) == 50
 
 
-def deadly(frames: int) -> Callable[[Frame], list[Face]]:
-    """A detector that kills the process after some frames."""
-    assert checkpoint.INTERVAL == 0
-    left = iter(range(frames))
+@pytest.mark.usefixtures("quick")
+def test_sound_of_an_unknown_kind_is_one_line_and_the_rest_is_whole(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(frames=25, sound=True)
+    source.write_bytes(source.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"xxxx"))
+    asked = ("--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4")
+    assert run("watch", source, "--no-window", *asked) == 0
+    assert "the sound is left out" in only_line(capsys.readouterr().err)
+    assert len(table(tmp_path / "a.csv")) == len(list(open_source(tmp_path / "a.mp4"))) == 25
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_output_that_fails_takes_no_other_with_it(
+    film: Film, tmp_path: Path, quick: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, find_faces = tmp_path / "there", quick.detect
+    place.mkdir()
 
     def detect(frame: Frame) -> list[Face]:
-        if next(left, None) is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return brightest(frame)
+        shutil.rmtree(place, ignore_errors=True)
+        return find_faces(frame)  # type: ignore[no-any-return]
 
-    return detect
+    quick.detect = staticmethod(detect)
+    whole = ("--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4")
+    assert run("watch", film(), "--no-window", *whole, "--counts", place / "c.csv", "--json", place / "a.json") == 2
+    line = only_line(capsys.readouterr().err)
+    assert "c.csv" in line and "a.json" in line
+    assert len(table(tmp_path / "a.csv")) == 20
+    assert len(list(open_source(tmp_path / "a.mp4"))) == 20
+    assert not list(tmp_path.glob("*.mien-part"))
 
 
 @pytest.mark.usefixtures("quick")
-def test_resume_with_nothing_to_go_on_with_begins_and_a_finished_run_is_not_done_again(
-    film: Film, tmp_path: Path
+def test_a_bug_in_the_middle_loses_nothing_that_was_read(film: Film, tmp_path: Path, quick: Any) -> None:
+    find_faces = quick.detect
+
+    def detect(frame: Frame) -> list[Face]:
+        if frame.index == 12:
+            raise ZeroDivisionError("a bug")
+        return find_faces(frame)  # type: ignore[no-any-return]
+
+    quick.detect = staticmethod(detect)
+    with pytest.raises(ZeroDivisionError):
+        main(["watch", str(film()), "--no-window", "--csv", str(tmp_path / "a.csv")])
+    assert frames_of(tmp_path / "a.csv") == list(range(8))  # the burst before
+    assert listing(tmp_path) == ["a.csv", "film.mp4"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_output_grows_over_the_source_or_another_output(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, outputs = film(), Outputs(csv=tmp_path / "out.csv", resume=True)
-    assert watch_source(str(source), outputs, Options()) == 0
-    assert len(table(tmp_path / "out.csv")) == 20
-    with pytest.raises(MienError, match="is there already"):
-        watch_source(str(source), outputs, Options())
-    with pytest.raises(MienError, match="ask for these alone"):
-        watch_source(str(source), Outputs(csv=tmp_path / "b.csv", plot=tmp_path / "b.png", resume=True), Options())
+    source = film().rename(part_of(tmp_path / "out.mp4"))
+    before = source.read_bytes()
+    assert run("watch", source, "--no-window", "--video-out", tmp_path / "out.mp4", "--force") == 2
+    assert "it is read from" in only_line(capsys.readouterr().err)
+    assert source.read_bytes() == before
+    both = ("--csv", tmp_path / "a.csv", "--json", part_of(tmp_path / "a.csv"))
+    assert run("watch", source, "--no-window", *both) == 2
+    assert "twice" in only_line(capsys.readouterr().err)
+    assert listing(tmp_path) == [source.name]
 
 
-def called(module: str, name: str, argument: str) -> bytes:
-    """A pickle that calls what has that name (pickletools: SHORT_BINUNICODE, STACK_GLOBAL, TUPLE1, REDUCE)."""
-    words = (b"\x8c" + bytes([len(word)]) + word.encode() for word in (module, name, argument))
-    first, second, third = words
-    return b"\x80\x04" + first + second + b"\x93" + third + b"\x85R."
+@pytest.mark.usefixtures("quick")
+def test_what_a_killed_run_left_is_written_over_only_when_asked(
+    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = film("long.mp4", frames=25), tmp_path / "out.csv"
+    part = part_of(out)
+    part.write_bytes(b"what there is")
+    assert run("watch", source, "--no-window", "--csv", out) == 2
+    assert f"left what it had of {out} in {part.name}: rename that to keep it" in only_line(capsys.readouterr().err)
+    assert part.read_bytes() == b"what there is"
+    assert run("watch", source, "--no-window", "--csv", out, "--force") == 0
+    assert frames_of(out) == list(range(25))
+    assert listing(tmp_path) == ["long.mp4", "out.csv"]
 
 
-@pytest.mark.parametrize(
-    "pickled",
-    [
-        b"cos\nsystem\n(S'touch hacked'\ntR.",
-        called("mien.sinks.tables", "os.system", "touch hacked"),
-        called("mien.apps.watch", "Path.touch", "hacked"),
-        called("mien.see.track", "Tracker.__init__.__globals__", "hacked"),
-        called("mien.sinks.video", "Recording", "hacked.mp4"),
-    ],
-)
-def test_a_checkpoint_that_would_run_a_program_is_refused(film: Film, tmp_path: Path, pickled: bytes) -> None:
-    (tmp_path / "out.csv.checkpoint").write_bytes(pickled)
-    with pytest.raises(MienError, match="is damaged"):
-        watch_source(str(film()), Outputs(csv=tmp_path / "out.csv", resume=True), Options())
+def test_a_killed_run_leaves_its_rows_in_the_part(long_film: Path, tmp_path: Path) -> None:
+    part = part_of(tmp_path / "a.csv")
+    with start("watch", long_film, "--no-window", "--csv", tmp_path / "a.csv") as process:
+        until(process, lambda: part.exists() and part.read_bytes().count(b"\n") > 20)
+        process.send_signal(signal.SIGKILL)
+    frames = frames_of(part)
+    assert frames[:20] == list(range(20))
+    assert listing(tmp_path) == ["a.csv.mien-part"]
+
+
+def test_no_pickle_beside_the_outputs_is_opened(film: Film, tmp_path: Path, quick: Any) -> None:
+    del quick
+    for name in ("out.csv.checkpoint", "out.csv.pickle"):
+        (tmp_path / name).write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
+    assert run("watch", film(), "--no-window", "--csv", tmp_path / "out.csv") == 0
     assert not Path("hacked").exists()
 
 
@@ -436,7 +560,6 @@ def test_what_went_wrong_on_the_way_is_told() -> None:
 def test_a_live_source_that_is_lost_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     connections, notices = count(), [""]
 
@@ -452,20 +575,26 @@ def test_a_live_source_that_is_lost_is_told(
         while notices[-1] != "":
             time.sleep(0.01)
 
-    def opened(*_: object, stop: Callable[[], bool], **__: object) -> Live:
-        def noting() -> bool:
-            notices.append(silence(source))
-            return stop()
+    source = Live("camera", connect, pauses=(0.05, 0.05))
+    look = ConnectionNotice.look
 
-        source = Live("camera", connect, pauses=(0.05, 0.05), stop=noting)
-        return source
+    def noting(notice: ConnectionNotice) -> None:
+        notices.append(source.notice())
+        look(notice)
 
-    monkeypatch.setattr(watching, "open_source", opened)
-    assert watch_source("camera", Outputs(csv=tmp_path / "a.csv", window=True), Options()) == 143
+    monkeypatch.setattr(ConnectionNotice, "look", noting)
+    monkeypatch.setattr(watching, "open_source", lambda *_, **__: source)
+    assert run("watch", "rtsp://camera", "--csv", tmp_path / "a.csv") == 143
     said = capsys.readouterr().err.splitlines()
-    assert said[:3] == [f"mien: the source is {state}" for state in (WAITED, "back", WAITED)]
+    assert said[:3] == [f"mien: {LOST}", "mien: the source is back", f"mien: {LOST}"]
     assert len(said) == 4 and "lost 2 times" in said[3] and said[3].endswith("and was not back at the end")
     assert "no picture for 0 s" in notices
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_files_url_is_read_into_a_table(film: Film, tmp_path: Path) -> None:
+    assert run("watch", film("a film.mp4").as_uri(), "--no-window", "--csv", tmp_path / "out.csv") == 0
+    assert {row["source"] for row in table(tmp_path / "out.csv")} == {str(tmp_path / "a film.mp4")}
 
 
 def test_the_documents_script_does_the_same_from_its_own_folder(portrait: Path, tmp_path: Path) -> None:
@@ -482,101 +611,6 @@ def test_the_documents_script_names_itself_and_its_option_in_its_help() -> None:
     first = done.stdout.strip().splitlines()[0]
     assert "real_time_emotion_detection.py" in first and "--source" in first
     assert "--no-window" in done.stdout
-
-
-def test_a_video_that_read_was_stopped_in_goes_on_with_watch(film: Film, tmp_path: Path) -> None:
-    source = film("long.mp4", (320, 240), frames=400, options={"preset": "ultrafast"})
-    table_of_rows, part = tmp_path / "a.csv", tmp_path / "a.csv.part"
-    command = [sys.executable, "-m", "mien", "read", str(source), "--csv", str(table_of_rows)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while not (part.exists() and part.read_bytes().count(b"\n") > 5):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert "mien watch with the same options and --resume goes on" in process.communicate(timeout=60)[0]
-    assert run("watch", source, "--no-window", "--csv", table_of_rows, "--resume") == 0
-    assert [int(row["frame"]) for row in table(table_of_rows)] == list(range(400))
-
-
-@pytest.mark.usefixtures("quick")
-def test_an_output_that_fails_takes_no_other_with_it(
-    film: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = tmp_path / "there"
-    place.mkdir()
-
-    def detect(frame: Frame) -> list[Face]:
-        shutil.rmtree(place, ignore_errors=True)
-        return brightest(frame)
-
-    monkeypatch.setattr(Options, "open_pipeline", lambda _: Pipeline(detect, by_colour, Tracker()))
-    whole = ("--csv", tmp_path / "a.csv", "--video-out", tmp_path / "a.mp4")
-    assert run("watch", film(), "--no-window", *whole, "--counts", place / "c.csv", "--json", place / "a.json") == 2
-    line = only_line(capsys.readouterr().err)
-    assert "c.csv" in line and "a.json" in line
-    assert len(table(tmp_path / "a.csv")) == 20
-    assert len(list(open_source(tmp_path / "a.mp4"))) == 20
-
-
-@pytest.mark.usefixtures("quick")
-def test_no_output_grows_over_the_source_or_another_output(
-    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = film().rename(tmp_path / "out.mp4.part")
-    before = source.read_bytes()
-    assert run("watch", source, "--no-window", "--video-out", tmp_path / "out.mp4", "--force") == 2
-    assert "it is read from" in only_line(capsys.readouterr().err)
-    assert source.read_bytes() == before
-    both = ("--csv", tmp_path / "a.csv", "--json", tmp_path / "a.csv.part")
-    assert run("watch", source, "--no-window", *both) == 2
-    assert "twice" in only_line(capsys.readouterr().err)
-    assert listing(tmp_path) == [source.name]
-
-
-def test_a_recording_that_a_killed_run_left_is_not_written_over(
-    film: Film, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "out.mp4.part").write_bytes(b"what there is")
-    assert run("watch", film(), "--no-window", "--video-out", tmp_path / "out.mp4") == 2
-    assert "left out.mp4.part: --force starts anew" in only_line(capsys.readouterr().err)
-    assert (tmp_path / "out.mp4.part").read_bytes() == b"what there is"
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_checkpoint_goes_with_its_table(film: Film, tmp_path: Path) -> None:
-    source, outputs = open_source(film()), Outputs(csv=tmp_path / "out.csv")
-    stopped = Run(source, outputs, Options(), None)
-    assert stopped.through(Options().open_pipeline(), second_time()) is None
-    (tmp_path / "out.csv").write_text("shorter\n")
-    with pytest.raises(MienError, match="shorter than when its run was stopped"):
-        watch_source(source.name, replace(outputs, resume=True), Options())
-
-    def fails(_: Frame) -> list[Face]:
-        raise SourceError("the stream broke off")
-
-    again = Run(source, replace(outputs, force=True), Options(), None)
-    with pytest.raises(SourceError):
-        again.through(Pipeline(fails, by_colour, Tracker()), lambda: False)
-    assert not list(tmp_path.glob("*.checkpoint"))
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_stop_while_a_run_finds_its_place_keeps_what_there_was(film: Film, tmp_path: Path) -> None:
-    source, outputs = open_source(film()), Outputs(csv=tmp_path / "out.csv")
-    stopped = Run(source, outputs, Options(), None)
-    assert stopped.through(Options().open_pipeline(), second_time()) is None
-    early = open_source(source.name, stop=lambda: early.stats.frames == 3)
-    resumed = Run(early, replace(outputs, resume=True), Options(), None)
-    assert resumed.through(Options().open_pipeline(), lambda: True) is None
-    assert len(table(tmp_path / "out.csv")) == 16
-    assert watch_source(source.name, replace(outputs, resume=True), Options()) == 0
-    assert [int(row["frame"]) for row in table(tmp_path / "out.csv")] == list(range(20))
-
-
-@pytest.mark.usefixtures("quick")
-def test_a_files_url_is_read_into_a_table(film: Film, tmp_path: Path) -> None:
-    assert run("watch", film("a film.mp4").as_uri(), "--no-window", "--csv", tmp_path / "out.csv") == 0
-    assert {row["source"] for row in table(tmp_path / "out.csv")} == {str(tmp_path / "a film.mp4")}
 
 
 @pytest.mark.usefixtures("quick")
@@ -602,8 +636,19 @@ def test_mutated_videos_leave_whole_outputs_or_none(
         assert bool(code) == (not video_out.exists()) or "broke off" in printed.err
         if csv_out.exists():
             assert len({row["frame"] for row in table(csv_out)}) == len(list(open_source(video_out)))
-        assert not list(tmp_path.glob("*.part"))
+        assert not list(tmp_path.glob("*.mien-part"))
         for path in tmp_path.glob("*out*"):
             path.unlink()
         (tmp_path / "counts.csv").unlink(missing_ok=True)
     assert codes == {0, 2}
+
+
+def test_a_run_from_python_checks_its_outputs_before_the_networks_are_opened(film: Film, tmp_path: Path) -> None:
+    def never() -> Any:
+        raise AssertionError("the networks are opened")
+
+    for outputs in (Outputs(csv=tmp_path), Outputs(video=tmp_path / "a.gif"), Outputs(plot=tmp_path / "a.txt")):
+        with pytest.raises(OutputError):
+            watch_source(str(film()), outputs, Options(never))
+    with pytest.raises(SourceError):
+        watch_source(str(tmp_path / "missing.mp4"), Outputs(), Options(never))

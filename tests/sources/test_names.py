@@ -95,6 +95,15 @@ def test_a_folder_whose_pictures_lie_deeper_is_named_as_empty(folder: Path) -> N
     assert find([folder / "above"], recursive=True).empty == []
 
 
+def test_one_file_alone_is_told_from_what_may_come_to_stand_for_more(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    a = tmp_path / "a.png"
+    for names in ([a], [a.as_uri()], [tmp_path / "missing.mp4"], ["-"], [tmp_path / "[nothing].png"]):
+        assert find(names).alone
+    for names in ([tmp_path], [tmp_path / "*.png"], [tmp_path / "[ab].png"], [a, a], [tmp_path / "%d.png"]):
+        assert find(names).alone is (names == [tmp_path / "%d.png"])  # no such pictures
+
+
 def test_a_name_that_is_empty_is_refused_at_once() -> None:
     with pytest.raises(SourceError, match="has no name"):
         find(["a.png", ""])

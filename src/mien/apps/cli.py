@@ -46,14 +46,16 @@ class Commands(typer.core.TyperGroup):
             say("too little memory: end what else takes it, or take fewer or smaller images")
             code = 2
         except BrokenPipeError:  # the next program has read enough, as `head` does
-            silence()
             code = 1
         except OSError as error:
             if error.filename is not None:  # what has no name is standard output
                 raise
-            silence()
             say(f"cannot write to standard output ({error.strerror}): give it more room or another place")
             code = 2
+        try:
+            sys.stdout.flush()
+        except OSError:  # what it lacks room for has been said
+            silence()
         raise typer.Exit(code or 0)
 
 
@@ -244,8 +246,8 @@ def watch(
     threads: Threads = 1,
 ) -> int:
     """Read the emotion of every face in a camera, a stream or a video, until it ends or `q` is pressed."""
-    from mien.apps.watch import Options, Outputs, watch_sources
-    from mien.sources.names import find
+    from mien.apps.watch import Options, Outputs, find_sources, watch_source, watch_sources
+    from mien.sources.names import stands_for_several
 
     if sources and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
@@ -253,13 +255,11 @@ def watch(
     sizes = {"min_face": min_face, "min_confidence": min_confidence}
     reader = _reader(model, head=head, device=device, threads=threads, **sizes)
     options = Options(reader, every, fps, timeout, memory, smooth or None)
-    named: list[str | int] = [camera or 0] if not sources else list(sources)
-    if len(named) > 1 or (sources and Path(sources[0]).is_dir()):
-        named = list(find(map(str, named)).videos)
-        if not named:
-            raise SourceError("there is no video in what was given: name a video, or a folder that holds some")
-        return watch_sources(named, outputs, options, several=True)
-    return watch_sources(named, outputs, options, several=False)
+    if not sources:
+        return watch_source(camera or 0, outputs, options)
+    if len(sources) == 1 and not stands_for_several(sources[0]):
+        return watch_source(sources[0], outputs, options)
+    return watch_sources(find_sources(sources), outputs, options)
 
 
 def _reader(model: str, **options: Any) -> Callable[[], Reader]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -25,9 +27,10 @@ from mien.sinks.draw import annotate
 from mien.sinks.pictures import AnnotatedFolder, AnnotatedPicture, show_picture
 from mien.sinks.sink import Sink
 from mien.sinks.tables import Counts, ParquetRows, csv_rows, json_rows
-from mien.sources.names import find
+from mien.sources.names import Found, find, without_password
 
 MOST_ROWS = 50  # faces that the terminal's table shows
+STOPPED = 128  # and more: the exit code of a run that a signal ended
 
 
 @dataclass(frozen=True)
@@ -64,34 +67,67 @@ def read_sources(
     read.
     """
     found = find(sources, recursive=recursive)
-    for reason in found.left_out:
-        say(reason)
-    for folder in found.empty:
-        say(f"{folder} has no picture or video in it" + ("" if recursive else ": --recursive reads the folders in it"))
+    deeper = "" if recursive else ": --recursive reads the folders in it"
+    reasons = found.left_out + [f"{folder} has no picture or video in it{deeper}" for folder in found.empty]
     if not found.pictures and not found.videos:
-        raise SourceError("there is nothing to read: give a picture, a video, or a folder that holds some")
-    code = 1 if found.left_out or found.empty else 0
-    if found.videos:
-        if outputs.image or outputs.show:
-            raise OutputError("--image-out and --show are for pictures: use mien watch with --video-out")
-        several = len(found.videos) > 1 or bool(found.pictures)
-        tables = watch.Outputs(
-            outputs.csv, outputs.json, outputs.parquet, outputs.counts, force=outputs.force, quiet=outputs.quiet
-        )
-        code = max(code, watch.watch_sources(found.videos, tables, watch.Options(open_reader), several=several))
+        raise SourceError("; ".join(reasons))
+    for reason in reasons:
+        say(reason)
+    code = 1 if reasons else 0
+    read = partial(
+        read_pictures, found.pictures, open_reader=open_reader, several=not found.alone, faces=faces, workers=workers
+    )
+    if not found.videos:
+        return max(code, read(outputs=outputs))
+    if outputs.image or outputs.show:
+        _leave_out_videos(found)
+        return max(1, read(outputs=outputs))
+    code = max(code, _read_videos(found, _tables(outputs), watch.Options(open_reader)))
+    if code >= STOPPED or not found.pictures:
+        return code
+    with _tables(outputs).folders():
+        return max(code, read(outputs=outputs_in_folders(outputs)))
+
+
+def _leave_out_videos(found: Found) -> None:
+    """Say of each video that it has no annotated picture. Raises OutputError where there are only videos."""
+    instead = "for an annotated video use mien watch with --video-out"
+    if not found.pictures:
+        raise OutputError(f"--image-out and --show are for pictures: {instead}")
+    for video in found.videos:
+        say(f"{without_password(video)} is a video, and left out: {instead}")
+
+
+def _read_videos(found: Found, outputs: watch.Outputs, options: watch.Options) -> int:
+    """Read the videos that were found, each into outputs of its own where there may be several."""
+    if found.alone:
+        return watch.watch_source(found.videos[0], outputs, options)
+    try:
+        return watch.watch_sources(found.videos, outputs, options)
+    except SourceError as error:
         if not found.pictures:
-            return code
-        outputs = outputs_in_folders(outputs)
-    several = found.pictures != [
-        Path(sources[0])
-    ]  # a folder of one picture is several, or the next one would change that
-    return max(code, read_pictures(found.pictures, outputs, open_reader, several=several, faces=faces, workers=workers))
+            raise
+        say(str(error))
+        return 1
+
+
+def _tables(outputs: Outputs) -> watch.Outputs:
+    """The outputs of pictures that videos have too."""
+    return watch.Outputs(
+        outputs.csv,
+        outputs.json,
+        outputs.parquet,
+        outputs.counts,
+        force=outputs.force,
+        quiet=outputs.quiet,
+        skip_existing=outputs.skip_existing,
+    )
 
 
 def outputs_in_folders(outputs: Outputs) -> Outputs:
     """The outputs of the pictures that were found among videos, in the folders that each video has its own in."""
-    places = watch.Outputs(outputs.csv, outputs.json, outputs.parquet, outputs.counts).within("pictures")
-    return Outputs(None, places.counts, places.csv, places.json, places.parquet, quiet=outputs.quiet)
+    places = _tables(outputs).within("pictures")
+    return replace(outputs, counts=places.counts, csv=places.csv, json=places.json, parquet=places.parquet)
 
 
 def read_pictures(
@@ -105,25 +141,27 @@ def read_pictures(
 ) -> int:
     """Read pictures and return the exit code; Ctrl+C and signals end it with what there is."""
     sinks = list(_sinks(outputs, pictures, several))  # all of them are checked before the first is opened
-    if outputs.skip_existing and outputs.image:
-        pictures = _missing(pictures, outputs.image, sinks)
+    if outputs.skip_existing:
+        pictures = _missing(pictures, outputs, sinks)
         if not pictures:
             print("all annotated pictures are there already")
             return 0
     report = Report(several, pictures=outputs.image is not None)
     bad: list[SourceError] = []
+    with Stop() as stop, picture_bar(len(pictures)) if several else nullcontext(lambda: None) as step:
 
-    def skip(error: SourceError) -> None:
-        say(str(error))
-        bad.append(error)
+        def skip(error: SourceError) -> None:
+            say(str(error))
+            bad.append(error)
+            step()
 
-    with Stop() as stop:
-        reader = open_reader()
-        with picture_bar(len(pictures)) if several else nullcontext(lambda: None) as step:
-            results = reader.read(pictures, faces=faces, workers=workers, on_error=skip if several else None)
-            outcome = run(_pairs(results, step), sinks, stop=stop, progress=report.write)
+        asked = takewhile(lambda _: not stop(), pictures)
+        results = open_reader().read(asked, faces=faces, workers=workers, on_error=skip if several else None)
+        outcome = run(_pairs(results, step, stop), sinks, stop=stop, progress=report.write)
     if STANDARD_OUTPUT not in outputs.files():
         report.print(quiet=outputs.quiet)
+        if outcome.stopped:
+            print("stopped before the end: the outputs hold what was read until then")
     if outputs.show and report.last and not show_picture(annotate(report.last[0].image, report.last[1])):
         say("there is no display to show the picture on: use --image-out")
     if problem := outcome.problem():
@@ -131,7 +169,9 @@ def read_pictures(
     return stop.code or (1 if bad else 0)
 
 
-def _pairs(results: Iterator[Result], step: Callable[[], object]) -> Generator[tuple[Frame, Sequence[Reading]]]:
+def _pairs(
+    results: Iterator[Result], step: Callable[[], object], stop: Stop
+) -> Generator[tuple[Frame, Sequence[Reading]]]:
     """The results as the loop takes them. Raises SourceError where there was none."""
     any_read = False
     with closing(results):  # type: ignore[type-var]
@@ -139,7 +179,7 @@ def _pairs(results: Iterator[Result], step: Callable[[], object]) -> Generator[t
             any_read = True
             yield result.frame, result
             step()
-    if not any_read:
+    if not any_read and not stop():
         raise SourceError("no picture could be read, and nothing is written")
 
 
@@ -164,10 +204,15 @@ def _sinks(outputs: Outputs, pictures: Sequence[Path], several: bool) -> Iterato
         yield ParquetRows(outputs.parquet, all_frames=True)
 
 
-def _missing(pictures: Sequence[Path], image: Path, sinks: Sequence[Sink]) -> list[Path]:
-    """The pictures whose annotated picture is not there yet."""
+def _missing(pictures: Sequence[Path], outputs: Outputs, sinks: Sequence[Sink]) -> list[Path]:
+    """The pictures whose annotated picture is not there yet. Raises OutputError where rows would be lost by that."""
+    if not outputs.image:
+        raise OutputError("--skip-existing looks for annotated pictures: give their folder by --image-out")
+    for path in (outputs.counts, outputs.csv, outputs.json, outputs.parquet):
+        if path and path != STANDARD_OUTPUT and path.exists():
+            raise OutputError(f"{path} is there, and would lack the pictures that are skipped: use another name")
     folder = next((sink for sink in sinks if isinstance(sink, AnnotatedFolder)), None)
-    return [picture for picture in pictures if not (folder.place(picture) if folder else image).exists()]
+    return [picture for picture in pictures if not (folder.place(picture) if folder else outputs.image).exists()]
 
 
 class Report:

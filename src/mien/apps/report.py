@@ -14,6 +14,8 @@ from mien.see.face import Frame, Reading
 from mien.sinks.summary import Summary
 from mien.sources.source import Source, SourceStats
 
+MOST_ROWS = 50  # people that the terminal's table shows
+
 
 class ConnectionNotice:
     """Says on the terminal that a live source is lost, and that it is back."""
@@ -61,11 +63,14 @@ def print_summary(summary: Summary, dropped: int, *, quiet: bool = False) -> Non
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in ("person", "in view", "emotions"):
         table.add_column(column)
-    for person, presence in sorted(summary.people.items(), key=lambda item: item[0] or 0):
+    everybody = sorted(summary.people.items(), key=lambda item: item[0] or 0)
+    for person, presence in everybody[:MOST_ROWS]:
         shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in presence.shares().items() if share >= 0.005)
         table.add_row("–" if person is None else str(person), f"{presence.seconds:.1f} s", shares)
     if summary.people and not quiet:
         print_table(table)
+        if len(everybody) > MOST_ROWS:
+            print(f"and {len(everybody) - MOST_ROWS:,} more")
     people = sum(person is not None for person in summary.people)
     frames = counted(summary.frames, "frame")
     if dropped:

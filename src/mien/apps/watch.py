@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mien.apps.report import Bar, ConnectionNotice, print_summary, troubles
 from mien.apps.stopping import Stop
 from mien.apps.terminal import counted, printable, say
-from mien.errors import MienError, OutputError, SourceError
+from mien.errors import OutputError, SourceError
 from mien.files import STANDARD_OUTPUT, check_distinct, check_folder, check_output, explained, part_of
 from mien.reader import Reader
 from mien.run import Outcome, run
+from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST
 from mien.sinks.sink import Sink
 from mien.sinks.summary import Summary
 from mien.sinks.tables import Counts, ParquetRows, csv_rows, json_rows
 from mien.sinks.timeline import Timeline
 from mien.sinks.video import Recording
-from mien.sinks.window import Window
-from mien.sources.names import is_url, local_path
+from mien.sinks.window import NoDisplay, Window
+from mien.sources.names import find, is_url, local_path, stands_for_several, without_password
 from mien.sources.source import Source
 from mien.sources.video import open_source
 
@@ -51,6 +53,7 @@ class Outputs:
     window: bool = False
     force: bool = False  # write over files that are there
     quiet: bool = False  # no table of people
+    skip_existing: bool = False  # leave out those of several sources whose files are all there
 
     def files(self) -> dict[str, Path]:
         """The files that are asked for, by what they are."""
@@ -58,19 +61,32 @@ class Outputs:
         return {name: path for name, path in asked.items() if path}
 
     def within(self, name: str) -> Outputs:
-        """The outputs of one of several sources: in each folder that is asked for a file of that name.
+        """The outputs of one of several sources: a file of that name in each folder that is asked for."""
+        places: dict[str, Any] = {kind: folder / f"{name}{ENDINGS[kind]}" for kind, folder in self.files().items()}
+        return replace(self, **places)
 
-        Raises OutputError where a file is asked for, or a folder cannot be made.
-        """
-        places: dict[str, Any] = {}
-        for kind, folder in self.files().items():
+    @contextmanager
+    def folders(self) -> Iterator[None]:
+        """Make the folders of several sources' outputs; those that stay empty go again. Raises OutputError."""
+        for folder in self.files().values():
             with explained(folder):
                 if folder == STANDARD_OUTPUT or (folder.suffix and not folder.is_dir()) or folder.is_file():
                     raise OutputError(f"cannot write {folder} for each of several sources: name a folder for it")
                 check_folder(Path(os.path.realpath(folder)).parent)
-                folder.mkdir(exist_ok=True)
-            places[kind] = folder / f"{name}{ENDINGS[kind]}"
-        return replace(self, **places)
+        made = [folder for folder in self.files().values() if not folder.exists()]
+        try:
+            for folder in made:
+                with explained(folder):
+                    folder.mkdir(exist_ok=True)
+            yield
+        finally:
+            for folder in made:
+                with suppress(OSError):  # it holds what was written
+                    folder.rmdir()
+
+    def are_there(self) -> bool:
+        """Whether every file that is asked for exists."""
+        return bool(self.files()) and all(path.exists() for path in self.files().values())
 
     def check(self, source: str) -> None:
         """Raise OutputError for an output that is there, or is the source or another output."""
@@ -102,27 +118,40 @@ class Options:
     smooth: float | None = None  # time constant in seconds of what is shown
 
 
-def watch_sources(sources: Sequence[str | int], outputs: Outputs, options: Options, *, several: bool) -> int:
-    """Watch one source after the other and return the exit code: 1 where some of several could not be read.
+def find_sources(names: Sequence[str]) -> list[str]:
+    """The sources that names stand for: a folder or a pattern for the videos in it. Raises SourceError for none."""
+    found = list[str]()
+    for name in names:
+        found += [video for video in find([name]).videos if video != name] if stands_for_several(name) else [name]
+    if not found:
+        raise SourceError("there is no video in what was given: name a video, or a folder that holds some")
+    return list(dict.fromkeys(found))
 
-    With `several`, each has outputs of its own in the folders that `outputs` name.
+
+def watch_sources(sources: Sequence[str], outputs: Outputs, options: Options) -> int:
+    """Watch several sources one after the other and return the exit code: 1 where some could not be read.
+
+    Each has outputs of its own in the folders that `outputs` name. Raises SourceError where none could be read.
     """
-    if not several:
-        return watch_source(sources[0], outputs, options)
     if outputs.window:
         raise SourceError("a window shows one source: name one, or use --no-window")
-    code, failed = 0, list[str]()
-    names = _distinct_names([str(source) for source in sources])
-    for source, name in zip(sources, names, strict=True):
-        say(f"{source}:")
-        try:
-            code = watch_source(source, outputs.within(name), options)
-        except MienError as error:
-            say(str(error))
-            failed.append(name)
-        if code:  # stopped by a signal
-            return code
-    if len(failed) == len(sources):
+    shown = [without_password(source) for source in sources]
+    failed = 0
+    with outputs.folders():
+        for source, name, as_file in zip(sources, shown, _distinct_names(shown), strict=True):
+            its_outputs = outputs.within(as_file)
+            if outputs.skip_existing and its_outputs.are_there():
+                continue
+            say(f"{name}:")
+            try:
+                code = watch_source(source, its_outputs, options)
+            except (SourceError, OutputError) as error:
+                say(str(error))
+                failed += 1
+                continue
+            if code:  # stopped by a signal
+                return code
+    if failed == len(sources):
         raise SourceError("no video could be read to its end")
     return 1 if failed else 0
 
@@ -147,34 +176,32 @@ def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
             return ended() or (window is not None and window.poll())
 
         summary, sinks = Summary(), list(_sinks(outputs, opened, options))
-        bar = Bar(opened.duration if not window else None)
-        asked = [*sinks, window] if window else sinks
-        outcome = _through(opened, [*asked, summary], options, waiting, ended, bar, window is not None)
+        sinks += [window] if window else []
+        with Bar(opened.duration if not window else None) as bar, closing(opened.frames(waiting)) as frames:
+            reader = options.open_reader()
+            pipeline = reader.pipeline(live=opened.live, memory=options.memory, smooth=options.smooth)
+
+            def progress(frame: Frame, readings: Sequence[Reading]) -> None:
+                summary.write(frame, readings)
+                bar.write(frame, readings)
+
+            results = pipeline(frames, 1 if opened.live or window else BURST)
+            try:
+                outcome = run(results, sinks, stop=ended, progress=progress)
+            except NoDisplay as error:
+                raise NoDisplay(f"{error} (--no-window)") from None
     _report(summary, opened, outputs, outcome)
     if problem := outcome.problem():
         raise problem
     return stop.code
 
 
-def _through(
-    source: Source,
-    sinks: Sequence[Sink],
-    options: Options,
-    waiting: Callable[[], bool],
-    ended: Callable[[], bool],
-    bar: Bar,
-    shown: bool,
-) -> Outcome:
-    """Read the stream into its sinks."""
-    pipeline = options.open_reader().pipeline(live=source.live, memory=options.memory, smooth=options.smooth)
-    with bar, closing(source.frames(waiting)) as frames:
-        results = pipeline(frames, 1 if source.live or shown else BURST)
-        return run(results, sinks, stop=ended, progress=bar.write)
-
-
 def _window(source: str | int, opened: Source, stop: Stop) -> Window:
     title = f"Mien: {printable(str(source))}"
-    return Window(title, paced=not opened.live, notice=opened.notice, stop=stop)
+    try:
+        return Window(title, paced=not opened.live, notice=opened.notice, stop=stop)
+    except NoDisplay as error:
+        raise NoDisplay(f"{error} (--no-window)") from None
 
 
 def _sinks(outputs: Outputs, source: Source, options: Options) -> Iterator[Sink]:
@@ -209,7 +236,8 @@ def _distinct_names(sources: Sequence[str]) -> list[str]:
     """A name for the outputs of each source: its file's name, with a number where another has the same."""
     names = list[str]()
     for source in sources:
-        name = Path(source).name.replace("%", "") or "stream"
+        path = urlsplit(source).path if is_url(source) else source
+        name = Path(path).name.replace("%", "") or "stream"
         taken = sum(other == name or other.startswith(f"{name}-") for other in names)
         names.append(f"{name}-{taken + 1}" if name in names else name)
     return names

@@ -56,6 +56,7 @@ class Found:
     videos: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # a sentence for each, which says why
     empty: list[str] = field(default_factory=list)  # folders in which there is nothing of these
+    alone: bool = False  # one file was named, and nothing that may come to stand for more
 
 
 def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Found:
@@ -65,8 +66,8 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
     for those in the folders below; `**` in a pattern reaches deeper too. What names nothing is listed as a picture, for
     the reading to report: one bad name does not stop the others. Raises SourceError for a name that is empty.
     """
-    found = Found()
-    for name in [os.fspath(name) for name in names]:
+    found, given = Found(), [os.fspath(name) for name in names]
+    for name in given:
         if not name:  # an unset variable of the shell; as a path it would be the current folder
             raise SourceError("a source has no name: give a picture, a video, a folder or a pattern")
         if is_url(name) and not name.lower().startswith("file:"):
@@ -81,6 +82,8 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
         kinds = [_sort(file, found, named=not folder) for file in matches]
         if not any(kinds):
             found.empty.append(short(name))
+    kept = [*map(str, found.pictures), *found.videos]
+    found.alone = len(given) == 1 and (kept == given or not (stands_for_several(given[0]) or is_sequence(given[0])))
     found.pictures, found.videos = list(dict.fromkeys(found.pictures)), list(dict.fromkeys(found.videos))
     return found
 
@@ -120,7 +123,7 @@ def _expanded(path: Path, recursive: bool) -> tuple[bool, list[Path]]:
             files = _walk(path) if recursive else path.iterdir()
             return True, sorted(file for file in files if not file.name.startswith(".") and file.is_file())
         if not path.exists():
-            pattern = re.sub(SEQUENCE, "*", str(path))
+            pattern = re.sub(SEQUENCE, "[0-9]*", str(path))
             if glob.has_magic(pattern):
                 matches = sorted(Path(name) for name in glob.glob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
                 return False, matches or [path]
@@ -145,6 +148,16 @@ def local_path(name: str) -> Path:
     if len(name) > 1000 and re.fullmatch(r"[A-Za-z0-9+/=\s]+", name):
         raise SourceError(f"{short(name)} looks like base64: decode it and give the bytes")
     return Path(name)
+
+
+def stands_for_several(name: str) -> bool:
+    """Is this a folder, or a pattern of names?"""
+    if is_url(name):
+        return False
+    with suppress(OSError, ValueError):  # a name too long, or with a NUL
+        path = Path(name)
+        return path.is_dir() or (glob.has_magic(name) and not path.exists())
+    return False
 
 
 def is_video(name: str) -> bool:
@@ -174,6 +187,8 @@ def is_camera(name: str) -> bool:
 
 def without_password(url: str) -> str:
     """Return a URL as it may be shown and written down: who may look at a table need not know the camera's password."""
+    if not is_url(url):
+        return url
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 

@@ -28,16 +28,15 @@ def open_picture(picture: AnyPicture) -> Frame:
     orientation and becomes RGB bytes: transparency over white, more than 8 bits scaled down, of an animation the first
     frame that is not of one colour. Raises SourceError; warns by SourceWarning where the end of a file is missing.
     """
-    if isinstance(picture, np.ndarray):
-        return Frame(_checked(picture))
     if isinstance(picture, PIL.Image.Image):
         return Frame(rgb_of(picture))
     if isinstance(picture, bytes | bytearray | memoryview):
-        return Frame(decode(BytesIO(picture), "the bytes"))
-    if isinstance(picture, str) and picture == "-":
-        return Frame(decode(BytesIO(sys.stdin.buffer.read()), "standard input"), name="-")
+        return Frame(_from_bytes(bytes(picture), "what was given as bytes"))
     if isinstance(picture, str | os.PathLike):
-        return _from_file(os.fspath(picture))
+        name = os.fspath(picture)
+        return Frame(_from_bytes(_standard_input(), "standard input"), "-") if name == "-" else _from_file(name)
+    if hasattr(picture, "__array__"):  # NumPy's own, and those of PyTorch and others
+        return Frame(_checked(np.asarray(picture)))
     if hasattr(picture, "read"):
         return _from_open_file(picture)
     kind = type(picture).__name__
@@ -53,6 +52,12 @@ def _from_file(name: str) -> Frame:
         return Frame(decode(file, str(path)), name=str(path))
 
 
+def _standard_input() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SourceError("standard input is a terminal: let a program write a picture into it")
+    return sys.stdin.buffer.read()
+
+
 def _from_open_file(file: IO[bytes]) -> Frame:
     name = getattr(file, "name", "")
     shown = str(name) if isinstance(name, str) and name else "the open file"
@@ -60,7 +65,13 @@ def _from_open_file(file: IO[bytes]) -> Frame:
         data = file.read()
     if not isinstance(data, bytes):
         raise SourceError(f"{shown} is open as text: open it in mode 'rb'")
-    return Frame(decode(BytesIO(data), shown), name=name if isinstance(name, str) else "")
+    return Frame(_from_bytes(data, shown), name=name if isinstance(name, str) else "")
+
+
+def _from_bytes(data: bytes, shown: str) -> Image:
+    if not data:
+        raise SourceError(f"{shown} is empty: give all of a picture file")
+    return decode(BytesIO(data), shown)
 
 
 def _checked(array: NDArray[np.generic]) -> Image:
@@ -76,6 +87,8 @@ def _checked(array: NDArray[np.generic]) -> Image:
 def _remedy(array: NDArray[np.generic]) -> str:
     """Say what makes RGB bytes of an array that is something else."""
     shape = array.shape
+    if array.ndim == 1 and array.dtype == np.uint8:
+        return "give x.tobytes() if it is the content of a file"
     if array.ndim == 4:
         return "give the pictures of a batch as a list, list(x)"
     if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):

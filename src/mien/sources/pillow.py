@@ -65,16 +65,16 @@ def decode(file: IO[bytes], shown: str) -> Image:
             width, height = opened.size
             if width * height > MEGAPIXELS * 10**6:
                 raise SourceError(f"{shown} has more than {MEGAPIXELS} megapixels: make it smaller")
-            turn, large = _orientation(opened), _decoded_large(opened, file)
+            large = _decoded_large(opened, file)
             if large is not None:
-                return _turned(large, turn)
+                return _turned(large, _orientation(opened))
             with _loaded(opened, file, shown) as picture:
-                return _turned(_rgb(picture), turn)
+                return _turned(_rgb(picture), _orientation(picture))
 
 
 def rgb_of(picture: PIL.Image.Image) -> Image:
     """Return the upright RGB bytes of a picture that Pillow has opened. Raises SourceError."""
-    with explained("the PIL image"), _pillow_quiet():
+    with explained("what was given as PIL image"), _pillow_quiet():
         return _turned(_rgb(picture), _orientation(picture))
 
 
@@ -192,7 +192,8 @@ def _is_plain(picture: PIL.Image.Image) -> bool:
 def _orientation(picture: PIL.Image.Image) -> Orientation | None:
     """Return how a picture is to be turned and mirrored to stand upright, by its EXIF data."""
     with suppress(Exception):  # a broken EXIF block does not make the pixels unreadable
-        return TURNS.get(picture.getexif().get(ORIENTATION, 1))
+        exif = PIL.Image.Image.getexif(picture)  # a PNG's own would decode it first, and lose the errors of that
+        return TURNS.get(exif.get(ORIENTATION, 1))
     return None
 
 
