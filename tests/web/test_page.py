@@ -111,6 +111,9 @@ def test_several_pictures_line_up_and_a_broken_one_is_named(fresh: Chromium, tmp
     fresh.find('#strip [aria-label="gray.png"]').click()
     wait_until(partial(described, fresh, "gray.png: no face"))
     assert "No face" in fresh.find("#faces").text
+    fresh.find("#strip button").click()
+    assert described(fresh, "No picture yet")
+    assert fresh.find("#empty").is_displayed()
 
 
 def test_the_other_network_reads_the_pictures_again(fresh: Chromium) -> None:
@@ -288,4 +291,5 @@ def test_a_browser_without_simd_is_told_so(page: Chromium, site: Site) -> None:
     added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     page.open(site.url)
     assert error(page).startswith("This browser is too old to run the networks (it lacks WebAssembly SIMD)")
+    assert not page.find("#choose").is_enabled()
     page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)

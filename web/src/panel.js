@@ -37,7 +37,7 @@ export class Bars {
     this.lines.forEach(({ line, fill, output }, n) => {
       const emotion = EMOTIONS[n];
       line.className = emotion === first ? "first" : "";
-      fill.style.transform = `scaleX(${row ? row[emotion] : 0})`;
+      fill.style.transform = `translateX(${100 * (row ? row[emotion] : 0) - 100}%)`;
       output.textContent = row ? percent(row[emotion]) : "–";
     });
   }
@@ -116,12 +116,14 @@ function thumbnail(canvas, picture, row) {
 
 /** The pictures in a line, of which one is shown. */
 export class Strip {
-  /** @param {(picture: Picture) => void} onChoose */
-  constructor(onChoose) {
+  /** @param {(picture: Picture) => void} onChoose @param {() => void} onClear */
+  constructor(onChoose, onClear) {
     this.onChoose = onChoose;
-    this.line = element("div", { id: "strip" });
-    this.line.setAttribute("role", "radiogroup");
-    this.line.setAttribute("aria-label", "Pictures");
+    this.group = element("div");
+    this.group.setAttribute("role", "radiogroup");
+    this.group.setAttribute("aria-label", "Pictures");
+    const clear = element("button", { type: "button", textContent: "Clear", title: "Forget all pictures", onclick: onClear });
+    this.line = element("div", { id: "strip" }, this.group, clear);
     /** @type {Map<Picture, {label: HTMLElement, radio: HTMLInputElement, count: HTMLElement, url: string}>} */
     this.entries = new Map();
   }
@@ -134,7 +136,7 @@ export class Strip {
     const count = element("span", { className: "count" });
     const label = element("label", { title: picture.name }, radio, element("img", { src: url, alt: "", decoding: "async" }), count);
     this.entries.set(picture, { label, radio, count, url });
-    this.line.append(label);
+    this.group.append(label);
   }
 
   /** @param {Picture} picture */
@@ -166,7 +168,7 @@ export class People {
 
   /** @param {Row[]} rows */
   add(rows) {
-    for (const row of rows) {
+    for (const row of [...rows].sort((a, b) => Number(a.person) - Number(b.person))) {
       if (row.person === null) continue;
       const { moments } = this.people.get(row.person) ?? this.meet(row.person);
       const scores = EMOTIONS.map((emotion) => row[emotion]);
@@ -182,7 +184,7 @@ export class People {
 
   /** @param {number} person */
   meet(person) {
-    const canvas = element("canvas", { width: 720, height: 68 });
+    const canvas = element("canvas", { width: 720, height: 40 });
     canvas.setAttribute("role", "img");
     const line = element("li", {}, element("span", { textContent: `Person ${person}` }), canvas);
     const met = { moments: [], line, canvas };

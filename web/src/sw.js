@@ -23,7 +23,7 @@ async function kept(name) {
   const found = await cache.match(keyOf(name));
   if (found) return found;
   const response = await fetch(new URL(name, worker.registration.scope), { cache: "no-cache" });
-  if (response.ok) await cache.put(keyOf(name), response.clone());
+  if (response.ok) await cache.put(keyOf(name), response.clone()).catch(() => null); // no room: it works online
   return response;
 }
 
