@@ -1,8 +1,8 @@
 """How fast the page in web/dist answers in headless Chromium, pinned to one core, beside Python's runtime on that core.
 
-`python benchmarks/page.py [PICTURE]` prints milliseconds for the picture at VGA size, for a frame that is followed and
-until the first answer, and the frames a second that a camera is watched at; each the best of several, since whatever else
-the machine does only adds to them. Needs `npm ci && npm run build` in web/, Chromium with its driver, and selenium.
+`python benchmarks/page.py [PICTURE]` prints milliseconds for the picture at VGA size and for a frame that is followed,
+seconds until the first answer, and the frames a second that a camera is watched at; each the best of several, since
+whatever else the machine does only adds to them. Needs `npm ci && npm run build` in web/, Chromium with its driver, and selenium.
 """
 
 from __future__ import annotations
@@ -160,7 +160,9 @@ def main() -> None:
     for size in "sm":
         script = ASK.replace("PICTURE", base64.b64encode(png.getvalue()).decode()).replace("SIZE", size)
         told = run(driver, script.replace("RUNS", str(options.runs)))
-        print(f"{size.upper()}: {told['faces']} faces read in {told['read']:.0f} ms, followed in {told['follow']:.1f} ms")
+        print(
+            f"{size.upper()}: {told['faces']} faces read in {told['read']:.0f} ms, followed in {told['follow']:.1f} ms"
+        )
     driver.quit()
     print(f"first answer {first_answer(url, 4):.2f} s after the page is opened from a warm cache")
     with tempfile.TemporaryDirectory() as folder:

@@ -223,6 +223,25 @@ def test_the_page_works_offline_after_the_first_visit(chromium: Opened, site: Si
     )
 
 
+def test_a_new_version_fetches_what_has_changed_alone(chromium: Opened, site: Site) -> None:
+    page = chromium()
+    built = site.files / "sw.js", site.files / "style.css"
+    script, style = (path.read_text(encoding="utf-8") for path in built)
+    before = len(site.requests)
+    site.newer["/style.css"] = f"{style} :root {{ --newer: yes }}".encode()
+    site.newer["/sw.js"] = re.sub(r'("style.css":")[^"]*', r"\1newer", script).encode()
+    try:
+        page.open(site.url)  # with what is kept; in the meantime the new version is fetched
+        kept = 'return (await (await caches.open("mien")).keys()).map(({ url }) => url).join()'
+        wait_until(lambda: "newer" in page.run(kept))
+        page.open(site.url)
+        newer = 'return getComputedStyle(document.documentElement).getPropertyValue("--newer")'
+        wait_until(lambda: "yes" in page.run(newer))
+    finally:
+        site.newer.clear()
+    assert set(site.requests[before:]) == {"/sw.js", "/style.css"}
+
+
 def test_a_camera_is_watched_and_its_rows_are_saved(chromium: Opened, film: Callable[..., Path]) -> None:
     recorded = film("camera.mjpeg", (640, 480), frames=60, rate=30, codec="mjpeg", pix_fmt="yuvj420p")
     page = chromium(*FAKE_CAMERA, f"--use-file-for-fake-video-capture={recorded}")

@@ -20,7 +20,7 @@ import pytest
 import mien
 from mien.see.crop import crop
 from mien.see.detect import _pyramid
-from mien.see.face import Face, Frame, Reading, iou
+from mien.see.face import Face, Frame, Reading, Shown, iou
 from mien.see.smooth import Smoother
 from mien.see.track import Tracker
 from mien.sources.pictures import open_picture
@@ -267,16 +267,41 @@ def test_faces_are_assigned_to_people_as_lap_assigns_them(browser: Browser) -> N
     assert run(browser, [each.tolist() for each in costs], body) == wanted
 
 
-def test_numbers_are_written_as_python_writes_them(browser: Browser) -> None:
+def test_rows_are_written_as_python_writes_them(browser: Browser) -> None:
+    """The same columns, and the same CSV and JSON to the letter, whatever the numbers."""
+    table = pytest.importorskip("mien.sinks.rows", reason="Python's rows are still elsewhere")
+    tables = pytest.importorskip("mien.sinks.tables")
     rng = np.random.default_rng(0)
-    values = np.concatenate([rng.random(200), 10.0 ** -rng.integers(1, 12, 50) * rng.random(50), rng.random(50) * 999])
-    singles = np.array([*values, 0, 1, 12, 0.5, 1e-5, 1e-4], np.float32)
+    small = np.array([1e-5, 1e-4, 1.5e-7, 0, 1, 0.5, 0.1], np.float32)
+    scores = [small, *rng.dirichlet(np.ones(7) / 9, 30).astype(np.float32)]
+    frame = Frame(noise(8, 8, 3), name='=ä, "1".jpg', index=12, time=3.04)
+    boxes = np.sort((rng.random((len(scores), 4)) * 999).astype(np.float32))
+    boxes = boxes[np.argsort(boxes[:, 0] + boxes[:, 2])][:, [0, 1, 2, 3]]
+    readings = [
+        Reading(
+            Face(box, float(np.float32(score[0])), box[:2] + np.arange(10, dtype=np.float32).reshape(5, 2)), score, *who
+        )
+        for box, score, who in zip(boxes, scores, [(None, None), (3, Shown(small, "fear"))] * 99, strict=False)
+    ]
     body = """
-        const { toJson, COLUMNS } = await import("/source/rows.js");
-        const row = Object.fromEntries(COLUMNS.map((column) => [column, 0]));
-        return GIVEN.map((happy) => toJson([{ ...row, happy }]).match(/"happy": ([^,]*)/)[1]);
+        const { COLUMNS, rows, toCsv, toJson } = await import("/source/rows.js");
+        const [frame, readings] = GIVEN;
+        const found = rows(frame, readings.map(([box, confidence, landmarks, scores, person, shown]) => ({
+            box: Float32Array.from(box), landmarks: Float32Array.from(landmarks), scores: Float32Array.from(scores),
+            confidence, person, shown,
+        })));
+        return [COLUMNS, toCsv(found), toJson(found)];
     """
-    assert run(browser, singles.astype(float).tolist(), body) == [repr(float(str(single))) for single in singles]
+    given = [
+        [*(part.tolist() for part in (r.face.box, np.float32(r.face.confidence), r.face.landmarks.ravel(), r.scores))]
+        + [r.person, r.shown and r.shown.emotion]  # noqa: RUF005 - one line is enough
+        for r in readings
+    ]
+    wanted = table.rows(frame, readings)
+    columns, lines, objects = run(browser, [{"name": frame.name, "index": 12, "time": 3.04}, given], body)
+    assert columns == list(table.COLUMNS)
+    assert lines == ",".join(table.COLUMNS) + "\n" + tables.csv_lines(wanted)
+    assert objects == tables.json_lines(wanted)
 
 
 def test_the_page_has_the_emotions_and_colours_of_python(browser: Browser) -> None:

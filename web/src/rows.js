@@ -52,9 +52,15 @@ export function toCsv(table) {
 export function toJson(table) {
   const entry = (/** @type {Row} */ row, /** @type {string} */ column) => {
     const value = row[column];
-    return `"${column}": ${typeof value === "number" ? decimal(value, column) : JSON.stringify(value)}`;
+    return `"${column}": ${typeof value === "number" ? decimal(value, column) : quoted(value)}`;
   };
   return table.map((row) => `{${COLUMNS.map((column) => entry(row, column)).join(", ")}}\n`).join("");
+}
+
+/** In ASCII alone, as Python has it. @param {string | null} text */
+function quoted(text) {
+  const escaped = (/** @type {string} */ letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, escaped);
 }
 
 /** A name that a spreadsheet would run as a formula begins with '. @param {string | number | null} value @param {string} column */

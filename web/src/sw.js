@@ -29,7 +29,7 @@ async function kept(name) {
 
 async function install() {
   const first = (await (await caches.open("mien")).keys()).length === 0;
-  const shell = ["index.html", "style.css", "icon.svg", "app.js", "astronaut.jpg"];
+  const shell = ["index.html", "style.css", "icon.svg", "app.js", "astronaut.jpg", "notice.txt"];
   const names = first ? shell : Object.keys(files).filter((name) => !LATE.includes(name));
   await Promise.all(names.map(kept));
   await worker.skipWaiting();
