@@ -9,6 +9,7 @@ import { PlainError } from "./engine.js";
 import { crop } from "./face.js";
 import { Follower } from "./follow.js";
 import { rows } from "./rows.js";
+import { search } from "./search.js";
 import { Smoother } from "./smooth.js";
 import { Tracker } from "./track.js";
 
@@ -16,7 +17,7 @@ import { Tracker } from "./track.js";
 /** @typedef {import("./rows.js").Frame} Frame */
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./engine.js").Size} Size */
-/** @typedef {import("./detect.js").Net} Net */
+/** @typedef {import("./stage.js").Net} Net */
 
 const FILES = { pnet: "pnet.onnx", rnet: "rnet.onnx", onet: "onet.onnx", s: "emotion.onnx", m: "emotion-m.onnx" };
 const SMALLEST_FACE = 20; // pixels of the smallest face looked for in a picture
@@ -94,7 +95,7 @@ async function read(file, name) {
   const bitmap = await decode(file, name);
   const image = pixels(bitmap);
   bitmap.close();
-  const faces = await detector.find(image);
+  const faces = await search(detector, image);
   return rows({ name, index: 0, time: 0 }, await readings(image, faces));
 }
 
