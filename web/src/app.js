@@ -1,7 +1,7 @@
 /** The page: what is opened goes to the engine, and what comes back onto the screen and into files. */
 
 import { BrowserEngine, PlainError } from "./engine.js";
-import { byId, element, People, Strip } from "./panel.js";
+import { byId, element, keyOf, People, Strip } from "./panel.js";
 import { toCsv, toJson } from "./rows.js";
 import { Screen } from "./screen.js";
 import { close, openCamera, openVideo, save, sorted, watch } from "./sources.js";
@@ -176,7 +176,7 @@ async function follow(video, name) {
     document.body.dataset.rate = `${times.length}`;
     if (now - drawn < PANEL_EVERY) return;
     drawn = now;
-    if (!rows.some((row) => row.person === screen.chosen)) screen.chooseLargest(rows);
+    if (!rows.some((row, n) => keyOf(row, n) === screen.chosen)) screen.chooseLargest(rows);
     screen.describe();
     people.show(frame.time);
     byId("rate").textContent = `${times.length} a second`;

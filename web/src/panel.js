@@ -15,8 +15,8 @@ export function element(tag, properties = {}, ...children) {
 /** @param {string} id @returns {any} the element, of whatever kind the page has there */
 export const byId = (id) => document.getElementById(id);
 
-/** Which of a frame's faces is meant: in a stream a person's number, else the place from the left. @param {Row} row @param {number} n */
-export const keyOf = (row, n) => row.person ?? n + 1;
+/** Which of a frame's faces is meant: a person's number or, where that is not known, the place from the left, below 0. @param {Row} row @param {number} n */
+export const keyOf = (row, n) => row.person ?? -(n + 1);
 
 /** The seven bars of one face. */
 export class Bars {
@@ -92,10 +92,10 @@ export class Faces {
     const look = element("canvas", { width: 84, height: 84 });
     look.setAttribute("aria-hidden", "true");
     const [emotion, share] = [element("b"), element("output")];
-    const who = element("small", { textContent: row.person === null ? `Face ${key}` : `Person ${key}` });
+    const who = element("small", { textContent: row.person === null ? `Face ${-key}` : `Person ${key}` });
     const label = element("label", {}, radio, look, element("span", {}, emotion, who), share);
     const entry = { label, radio, look, emotion, share };
-    const after = [...this.entries.keys()].filter((other) => other > key).sort((a, b) => a - b)[0];
+    const after = [...this.entries.keys()].filter((other) => Math.abs(other) > Math.abs(key)).sort((a, b) => Math.abs(a) - Math.abs(b))[0];
     this.list.insertBefore(label, this.entries.get(after)?.label ?? null);
     this.entries.set(key, entry);
     return entry;

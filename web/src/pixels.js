@@ -41,13 +41,18 @@ export function cut(image, { x1, y1, x2, y2 }) {
   return out;
 }
 
+/** The brightness of an RGB pixel (BT.601) that begins at `at`. @param {Uint8Array} data @param {number} at */
+export function luma(data, at) {
+  return (data[at] * 9798 + data[at + 1] * 19235 + data[at + 2] * 3735 + 16384) >> 15;
+}
+
 /** A part of an RGB picture as gray bytes. @param {Image} image @param {Part} part @returns {Image} */
 export function gray(image, { x1, y1, x2, y2 }) {
   const out = blank(x2 - x1, y2 - y1, 1);
   const { data, channels } = image;
   for (let y = y1, to = 0; y < y2; y++) {
     for (let x = x1, at = (y * image.width + x1) * channels; x < x2; x++, at += channels) {
-      out.data[to++] = (data[at] * 9798 + data[at + 1] * 19235 + data[at + 2] * 3735 + 16384) >> 15; // BT.601
+      out.data[to++] = luma(data, at);
     }
   }
   return out;

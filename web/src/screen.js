@@ -11,7 +11,7 @@ export class Screen {
   constructor() {
     /** @type {{bitmap: ImageBitmap, rows: Row[], name: string} | null} */
     this.shown = null;
-    this.chosen = 1; // as keyOf counts
+    this.chosen = -1; // as keyOf counts
     this.bars = new Bars();
     this.faces = new Faces((key) => this.choose(key));
     this.canvas = byId("picture");
@@ -86,7 +86,7 @@ export class Screen {
   chooseLargest(rows) {
     const areas = rows.map((row) => (row.x2 - row.x1) * (row.y2 - row.y1));
     const n = areas.indexOf(Math.max(...areas));
-    this.chosen = rows.length ? keyOf(rows[n], n) : 1;
+    this.chosen = rows.length ? keyOf(rows[n], n) : -1;
   }
 
   /** Choose the face at a point of the page, from the picture's corner. @param {number} left @param {number} top */

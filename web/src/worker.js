@@ -3,6 +3,7 @@
 import * as ort from "onnxruntime-web/wasm";
 
 import { classify } from "./classify.js";
+import { Cuts } from "./cut.js";
 import { decode, pixels } from "./decode.js";
 import { Detector } from "./detect.js";
 import { PlainError } from "./engine.js";
@@ -33,7 +34,7 @@ const nets = new Map();
 let size = "s";
 /** @type {Detector} */
 let detector;
-/** @type {{follower: Follower, tracker: Tracker, smoother: Smoother}} */
+/** @type {{cuts: Cuts, follower: Follower, tracker: Tracker, smoother: Smoother}} */
 let stream;
 
 /** @param {keyof typeof FILES} name @returns {Promise<Net>} */
@@ -87,7 +88,7 @@ async function prepare(wanted) {
 /** Begin a stream. */
 function restart() {
   const follower = new Follower(new Detector(detector.nets, SMALLEST_FACE_IN_STREAM, STREAM_SIDE));
-  stream = { follower, tracker: new Tracker(), smoother: new Smoother() };
+  stream = { cuts: new Cuts(), follower, tracker: new Tracker(), smoother: new Smoother() };
 }
 
 /** @param {Blob} file @param {string} name @returns {Promise<Row[]>} */
@@ -102,8 +103,10 @@ async function read(file, name) {
 /** @param {ImageBitmap} bitmap @param {Frame} frame @returns {Promise<{rows: Row[], bitmap: ImageBitmap}>} */
 async function watch(bitmap, frame) {
   const image = pixels(bitmap);
-  const found = await readings(image, await stream.follower.find(image, frame.time));
-  const tracked = stream.tracker.track(image, frame.time, found);
+  const moment = stream.cuts.next(image, frame.time);
+  const found = await readings(image, await stream.follower.find(image, moment));
+  const people = stream.tracker.track(image, moment, found);
+  const tracked = found.map((reading, n) => ({ ...reading, person: people[n] }));
   return { rows: rows(frame, stream.smoother.smooth(frame.time, tracked)), bitmap };
 }
 
