@@ -2,7 +2,8 @@
 
 `python benchmarks/page.py [PICTURE]` prints milliseconds for the picture at VGA size and for a frame that is followed,
 seconds until the first answer, and the frames a second that a camera is watched at; each the best of several, since
-whatever else the machine does only adds to them. Needs `npm ci && npm run build` in web/, Chromium with its driver, and selenium.
+whatever else the machine does only adds to them. Needs `npm ci && npm run build` in web/, Chromium with its driver, and
+selenium.
 """
 
 from __future__ import annotations

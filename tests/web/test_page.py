@@ -234,9 +234,12 @@ def test_a_new_version_fetches_what_has_changed_alone(chromium: Opened, site: Si
         page.open(site.url)  # with what is kept; in the meantime the new version is fetched
         kept = 'return (await (await caches.open("mien")).keys()).map(({ url }) => url).join()'
         wait_until(lambda: "newer" in page.run(kept))
-        page.open(site.url)
-        newer = 'return getComputedStyle(document.documentElement).getPropertyValue("--newer")'
-        wait_until(lambda: "yes" in page.run(newer))
+
+        def taken_over() -> bool:
+            page.open(site.url)
+            return "yes" in page.run('return getComputedStyle(document.documentElement).getPropertyValue("--newer")')
+
+        wait_until(taken_over)
     finally:
         site.newer.clear()
     assert set(site.requests[before:]) == {"/sw.js", "/style.css"}
@@ -264,7 +267,7 @@ def test_a_video_is_watched_to_its_end_as_python_watches_it(fresh: Chromium, fil
     path = film("pan.webm", (640, 480), frames=40, rate=20, codec="libvpx", options={"b": "4M"})
     fresh.find("#videos").send_keys(str(path))
     wait_until(lambda: "has ended" in status(fresh))
-    wanted = {round(frame.time, 2): readings for frame, readings in mien.watch(path)}
+    wanted = {round(result.frame.time, 2): result.readings for result in mien.watch(path)}
     found = rows(fresh)
     assert len(found) > 8
     for row in found:

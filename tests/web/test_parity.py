@@ -185,7 +185,7 @@ def test_files_of_other_kinds_are_decoded_as_python_decodes_them(browser: Browse
 
 
 def readings_of(path: Path, size: str) -> list[Reading]:
-    return mien.read(path, model=size)
+    return [*mien.read(path, model=size)]
 
 
 def compare(rows: Rows, readings: Sequence[Reading]) -> None:
@@ -227,7 +227,7 @@ def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Brow
     scenes = [cv2.resize(noise(30 + n, 40, 3), (320, 240), interpolation=cv2.INTER_CUBIC) for n in range(3)]
     cuts, tracker, smoother = Cuts(), Tracker(), Smoother()
     starts, moves = rng.uniform(0, 6, (4, 2)), rng.uniform(0.02, 0.06, (4, 2))
-    frames, images, wanted = [], [], []
+    frames, images, wanted = list[Any](), list[Any](), list[Any]()
     for number in range(120):
         share = float(np.clip((number - 90) / 16, 0, 1))
         image = np.asarray(cv2.addWeighted(scenes[number > 50], 1 - share, scenes[2], share, 0), np.uint8)
