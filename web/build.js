@@ -17,7 +17,6 @@ const COPIED = [
   "models/onet.onnx",
   "../src/mien/models/emotion.onnx",
   "../src/mien/models/emotion-m.onnx",
-  "../src/mien/models/NOTICE.md",
   "../assets/astronaut.jpg",
   "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
 ];
@@ -26,6 +25,7 @@ const bundle = { bundle: true, minify: true, format: "esm", target: "es2022", ou
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT);
 for (const path of COPIED) copyFileSync(path, `${OUT}/${path.split("/").at(-1)}`);
+copyFileSync("../src/mien/models/NOTICE.md", `${OUT}/notice.txt`); // plain text, which every host shows
 await build({ ...bundle, entryPoints: ["src/app.js", "src/worker.js"] });
 
 const hash = (name) => createHash("sha256").update(readFileSync(`${OUT}/${name}`)).digest("hex").slice(0, 16);

@@ -39,8 +39,10 @@ class Site(http.server.ThreadingHTTPServer):
     def __init__(self, dist: Path) -> None:
         super().__init__(("127.0.0.1", 0), partial(Page, directory=str(dist)))
         self.folders = {"/source/": WEB / "src", "/photos/": PHOTOS, "/assets/": ROOT / "assets"}
+        self.files = dist
         self.requests: list[str] = []
         self.refuse = False  # as if there were no network
+        self.newer: dict[str, bytes] = {}  # what has changed since the page was built, by path
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -67,6 +69,12 @@ class Page(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.server.refuse:
             self.close_connection = True
+        elif self.path in self.server.newer:
+            self.send_response(200)
+            self.send_header("Content-Type", self.guess_type(self.path))
+            self.send_header("Content-Length", str(len(self.server.newer[self.path])))
+            self.end_headers()
+            self.wfile.write(self.server.newer[self.path])
         else:
             super().do_GET()
 

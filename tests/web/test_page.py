@@ -111,6 +111,9 @@ def test_several_pictures_line_up_and_a_broken_one_is_named(fresh: Chromium, tmp
     fresh.find('#strip [aria-label="gray.png"]').click()
     wait_until(partial(described, fresh, "gray.png: no face"))
     assert "No face" in fresh.find("#faces").text
+    fresh.find("#strip button").click()
+    assert described(fresh, "No picture yet")
+    assert fresh.find("#empty").is_displayed()
 
 
 def test_the_other_network_reads_the_pictures_again(fresh: Chromium) -> None:
@@ -220,6 +223,28 @@ def test_the_page_works_offline_after_the_first_visit(chromium: Opened, site: Si
     )
 
 
+def test_a_new_version_fetches_what_has_changed_alone(chromium: Opened, site: Site) -> None:
+    page = chromium()
+    built = site.files / "sw.js", site.files / "style.css"
+    script, style = (path.read_text(encoding="utf-8") for path in built)
+    before = len(site.requests)
+    site.newer["/style.css"] = f"{style} :root {{ --newer: yes }}".encode()
+    site.newer["/sw.js"] = re.sub(r'("style.css":")[^"]*', r"\1newer", script).encode()
+    try:
+        page.open(site.url)  # with what is kept; in the meantime the new version is fetched
+        kept = 'return (await (await caches.open("mien")).keys()).map(({ url }) => url).join()'
+        wait_until(lambda: "newer" in page.run(kept))
+
+        def taken_over() -> bool:
+            page.open(site.url)
+            return "yes" in page.run('return getComputedStyle(document.documentElement).getPropertyValue("--newer")')
+
+        wait_until(taken_over)
+    finally:
+        site.newer.clear()
+    assert set(site.requests[before:]) == {"/sw.js", "/style.css"}
+
+
 def test_a_camera_is_watched_and_its_rows_are_saved(chromium: Opened, film: Callable[..., Path]) -> None:
     recorded = film("camera.mjpeg", (640, 480), frames=60, rate=30, codec="mjpeg", pix_fmt="yuvj420p")
     page = chromium(*FAKE_CAMERA, f"--use-file-for-fake-video-capture={recorded}")
@@ -242,7 +267,7 @@ def test_a_video_is_watched_to_its_end_as_python_watches_it(fresh: Chromium, fil
     path = film("pan.webm", (640, 480), frames=40, rate=20, codec="libvpx", options={"b": "4M"})
     fresh.find("#videos").send_keys(str(path))
     wait_until(lambda: "has ended" in status(fresh))
-    wanted = {round(frame.time, 2): readings for frame, readings in mien.watch(path)}
+    wanted = {round(result.frame.time, 2): result.readings for result in mien.watch(path)}
     found = rows(fresh)
     assert len(found) > 8
     for row in found:
@@ -288,4 +313,5 @@ def test_a_browser_without_simd_is_told_so(page: Chromium, site: Site) -> None:
     added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     page.open(site.url)
     assert error(page).startswith("This browser is too old to run the networks (it lacks WebAssembly SIMD)")
+    assert not page.find("#choose").is_enabled()
     page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)

@@ -19,10 +19,14 @@ import pytest
 
 import mien
 from mien.see.crop import crop
+from mien.see.cut import Cuts
 from mien.see.detect import _pyramid
-from mien.see.face import Face, Frame, Reading, iou
+from mien.see.face import Face, Frame, Reading, Shown, iou
 from mien.see.smooth import Smoother
 from mien.see.track import Tracker
+from mien.sinks.rows import COLUMNS
+from mien.sinks.rows import rows as python_rows
+from mien.sinks.tables import csv_lines, json_lines
 from mien.sources.pictures import open_picture
 
 from .browsers import OPENED, PHOTOS, ROOT, Browser, Site
@@ -156,7 +160,9 @@ def test_pictures_and_their_crops_equal_pythons_to_the_byte(browser: Browser, pi
 @pytest.mark.parametrize("kind", ["turned.jpg", "clear.png", "lossless.webp", "gray.png"])
 def test_files_of_other_kinds_are_decoded_as_python_decodes_them(browser: Browser, kind: str, tmp_path: Path) -> None:
     """Turned by EXIF, transparent, WebP, gray."""
-    portrait, path = PIL.Image.open(PORTRAIT), tmp_path / kind
+    path = tmp_path / kind
+    with PIL.Image.open(PORTRAIT) as opened:
+        portrait = opened.copy()
     exif = PIL.Image.Exif()
     exif[0x0112] = 6  # turn it by a quarter
     if kind == "clear.png":
@@ -179,7 +185,7 @@ def test_files_of_other_kinds_are_decoded_as_python_decodes_them(browser: Browse
 
 
 def readings_of(path: Path, size: str) -> list[Reading]:
-    return mien.read(path, model=size)
+    return [*mien.read(path, model=size)]
 
 
 def compare(rows: Rows, readings: Sequence[Reading]) -> None:
@@ -215,48 +221,77 @@ def test_the_rows_of_photographs_are_pythons(browser: Browser, site: Site, size:
     assert list(csv.DictReader(io.StringIO(table))) == typed
 
 
-def faces_of(boxes: np.ndarray, rng: np.random.Generator) -> list[Face]:
-    points = np.zeros((5, 2), np.float32)
-    return [Face(box.astype(np.float32), float(rng.choice([0.9, 0.999])), points) for box in boxes]
-
-
 def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Browser) -> None:
-    """Four people walk over a picture and across each other, now and then out of sight."""
+    """Four people walk over a picture and across each other, now and then out of sight; there is a cut, and a fade."""
     rng = np.random.default_rng(3)
-    image = cv2.resize(noise(30, 40, 3), (640, 480), interpolation=cv2.INTER_CUBIC)
-    tracker, smoother = Tracker(), Smoother()
+    scenes = [cv2.resize(noise(30 + n, 40, 3), (320, 240), interpolation=cv2.INTER_CUBIC) for n in range(3)]
+    cuts, tracker, smoother = Cuts(), Tracker(), Smoother()
     starts, moves = rng.uniform(0, 6, (4, 2)), rng.uniform(0.02, 0.06, (4, 2))
-    frames, wanted = [], []
+    frames, images, wanted = list[Any](), list[Any](), list[Any]()
     for number in range(120):
-        places = (280, 200) + (300, 210) * np.sin(starts + number * moves)
+        share = float(np.clip((number - 90) / 16, 0, 1))
+        image = np.asarray(cv2.addWeighted(scenes[number > 50], 1 - share, scenes[2], share, 0), np.uint8)
+        places = (140, 100) + (140, 100) * np.sin(starts + number * moves)
         here = (number // 10 + np.arange(4)) % 5 > 0
-        faces = faces_of(np.hstack([places, places + np.array((70, 80))])[here], rng)
+        boxes = np.hstack([places, places + np.array((45, 50))])[here].astype(np.float32)
+        faces = [Face(box, float(rng.choice([0.9, 0.999])), np.zeros((5, 2), np.float32)) for box in boxes]
         scores = rng.dirichlet(np.ones(7), len(faces)).astype(np.float32)
+        frame = cuts(Frame(image, time=number / 20))
         readings = [Reading(face, row) for face, row in zip(faces, scores, strict=True)]
-        frame = Frame(np.asarray(image, np.uint8), time=number / 20)
         told = smoother(frame, tracker(frame, readings))
-        wanted.append([(reading.person, reading.shown and reading.shown.emotion) for reading in told])
-        frames.append(
-            [frame.time, [[f.box.tolist(), f.confidence, s.tolist()] for f, s in zip(faces, scores, strict=True)]]
-        )
+        people = [[reading.person, reading.shown and reading.shown.emotion] for reading in told]
+        wanted.append([frame.shot, frame.fading, people])
+        told_of = [[f.box.tolist(), f.confidence, s.tolist()] for f, s in zip(faces, scores, strict=True)]
+        frames.append([frame.time, told_of])
+        images.append(image)
     body = """
+        const { Cuts } = await import("/source/cut.js");
         const { Tracker } = await import("/source/track.js");
         const { Smoother } = await import("/source/smooth.js");
         const [given, frames] = GIVEN;
-        const image = imageOf(given);
-        const [tracker, smoother] = [new Tracker(), new Smoother()];
-        return frames.map(([time, faces]) => {
+        const bytes = bytesOf(given);
+        const size = 320 * 240 * 3;
+        const [cuts, tracker, smoother] = [new Cuts(), new Tracker(), new Smoother()];
+        return frames.map(([time, faces], n) => {
+            const data = bytes.subarray(n * size, (n + 1) * size);
+            const image = { data, width: 320, height: 240, channels: 3 };
             const readings = faces.map(([box, confidence, scores]) => ({
-                box: Float32Array.from(box), confidence, scores: Float32Array.from(scores), person: null, shown: null,
+                box: Float32Array.from(box), confidence, scores: Float32Array.from(scores), shown: null,
             }));
-            const told = smoother.smooth(time, tracker.track(image, time, readings));
-            return told.map(({ person, shown }) => [person, shown]);
+            const moment = cuts.next(image, time);
+            const people = tracker.track(image, moment, readings);
+            const told = smoother.smooth(time, readings.map((each, n) => ({ ...each, person: people[n] })));
+            return [moment.shot, moment.fading, told.map(({ person, shown }) => [person, shown])];
         });
     """
-    assert run(browser, [packed(np.asarray(image, np.uint8)), frames], body) == [
-        [list(pair) for pair in each] for each in wanted
-    ]
-    assert len({person for each in wanted for person, _ in each}) >= 4
+    given = [base64.b64encode(np.stack(images).tobytes()).decode(), frames]
+    assert run(browser, given, body) == wanted
+    assert wanted[-1][0] >= 1
+    assert any(fading for _, fading, _ in wanted)
+    assert len({person for _, _, people in wanted for person, _ in people}) >= 4
+
+
+@pytest.mark.parametrize("kind", ["turned", "close", "nobody"])
+def test_turned_pictures_and_close_ups_are_read_as_python_reads_them(
+    browser: Browser, site: Site, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / f"{kind}.png"
+    with PIL.Image.open(PORTRAIT) as portrait:
+        made = {
+            "turned": portrait.transpose(PIL.Image.Transpose.ROTATE_90),
+            "close": portrait.crop((178, 66, 270, 170)),
+            "nobody": PIL.Image.fromarray(noise(90, 120, 3)),
+        }
+    made[kind].save(path)
+    site.newer[f"/{path.name}"] = path.read_bytes()
+    browser.open(site.url)
+    browser.run(OPENED)
+    _, lines = run(browser, [[f"/{path.name}"], "s"], DROP)
+    rows, readings = [json.loads(line) for line in lines.splitlines()], readings_of(path, "s")
+    compare(rows, readings)
+    assert [row["turn"] for row in rows] == [reading.face.turn for reading in readings]
+    assert len(rows) == (kind != "nobody")
+    assert kind != "turned" or rows[0]["turn"] != 0
 
 
 def test_faces_are_assigned_to_people_as_lap_assigns_them(browser: Browser) -> None:
@@ -267,16 +302,39 @@ def test_faces_are_assigned_to_people_as_lap_assigns_them(browser: Browser) -> N
     assert run(browser, [each.tolist() for each in costs], body) == wanted
 
 
-def test_numbers_are_written_as_python_writes_them(browser: Browser) -> None:
+def test_rows_are_written_as_python_writes_them(browser: Browser) -> None:
+    """The same columns, and the same CSV and JSON to the letter, whatever the numbers."""
     rng = np.random.default_rng(0)
-    values = np.concatenate([rng.random(200), 10.0 ** -rng.integers(1, 12, 50) * rng.random(50), rng.random(50) * 999])
-    singles = np.array([*values, 0, 1, 12, 0.5, 1e-5, 1e-4], np.float32)
+    small = np.array([1e-5, 1e-4, 1.5e-7, 0, 1, 0.5, 0.1], np.float32)
+    scores = [small, *rng.dirichlet(np.ones(7) / 9, 30).astype(np.float32)]
+    frame = Frame(noise(8, 8, 3), name='=ä, "1".jpg', index=12, time=3.04)
+    boxes = np.sort((rng.random((len(scores), 4)) * 999).astype(np.float32))
+    boxes = boxes[np.argsort(boxes[:, 0] + boxes[:, 2])]
+    readings = [
+        Reading(
+            Face(box, float(np.float32(score[0])), box[:2] + np.arange(10, dtype=np.float32).reshape(5, 2)), score, *who
+        )
+        for box, score, who in zip(boxes, scores, [(None, None), (3, Shown(small, "fear"))] * 99, strict=False)
+    ]
     body = """
-        const { toJson, COLUMNS } = await import("/source/rows.js");
-        const row = Object.fromEntries(COLUMNS.map((column) => [column, 0]));
-        return GIVEN.map((happy) => toJson([{ ...row, happy }]).match(/"happy": ([^,]*)/)[1]);
+        const { COLUMNS, rows, toCsv, toJson } = await import("/source/rows.js");
+        const [frame, readings] = GIVEN;
+        const found = rows(frame, readings.map(([box, confidence, landmarks, scores, person, shown, turn]) => ({
+            box: Float32Array.from(box), landmarks: Float32Array.from(landmarks), scores: Float32Array.from(scores),
+            confidence, person, shown, turn,
+        })));
+        return [COLUMNS, toCsv(found), toJson(found)];
     """
-    assert run(browser, singles.astype(float).tolist(), body) == [repr(float(str(single))) for single in singles]
+    arrays = [(r.face.box, np.float32(r.face.confidence), r.face.landmarks.ravel(), r.scores) for r in readings]
+    given = [
+        [*(part.tolist() for part in parts), r.person, r.shown and r.shown.emotion, r.face.turn]
+        for parts, r in zip(arrays, readings, strict=True)
+    ]
+    wanted = python_rows(frame, readings)
+    columns, lines, objects = run(browser, [{"name": frame.name, "index": 12, "time": 3.04}, given], body)
+    assert columns == list(COLUMNS)
+    assert lines == ",".join(COLUMNS) + "\n" + csv_lines(wanted)
+    assert objects == json_lines(wanted)
 
 
 def test_the_page_has_the_emotions_and_colours_of_python(browser: Browser) -> None:

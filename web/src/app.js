@@ -1,10 +1,10 @@
 /** The page: what is opened goes to the engine, and what comes back onto the screen and into files. */
 
-import { annotate, caption, rectangle } from "./draw.js";
 import { BrowserEngine, PlainError } from "./engine.js";
-import { Bars, byId, element, Faces, keyOf, People, Strip } from "./panel.js";
+import { byId, element, keyOf, People, Strip } from "./panel.js";
 import { toCsv, toJson } from "./rows.js";
-import { openCamera, openVideo, save, sorted, watch } from "./sources.js";
+import { Screen } from "./screen.js";
+import { close, openCamera, openVideo, save, sorted, watch } from "./sources.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./panel.js").Picture} Picture */
@@ -14,22 +14,19 @@ const PANEL_EVERY = 120; // milliseconds, in which numbers that change can be re
 
 /** @type {import("./engine.js").Engine} */
 let engine;
-/** What is on the screen. @type {{bitmap: ImageBitmap, rows: Row[], name: string} | null} */
-let shown = null;
 /** @type {Picture[]} */
 let pictures = [];
 /** @type {Picture | null} */
 let current = null;
-/** What is watched. @type {{video: HTMLVideoElement, rows: Row[], stop: () => void} | null} */
+/** What is watched. @type {{video: HTMLVideoElement, stop: () => void} | null} */
 let stream = null;
 /** @type {Row[]} */
 let streamed = [];
-let chosen = 1;
-let reading = false;
+let [opened, reading, failed] = [0, false, false]; // how many streams were asked for; are pictures being read; no engine
 
-const bars = new Bars();
-const faces = new Faces(choose);
-const strip = new Strip(showPicture);
+const hint = byId("hint");
+const screen = new Screen();
+const strip = new Strip(showPicture, clear);
 let people = new People();
 
 // --- the engine
@@ -44,6 +41,8 @@ async function start() {
   } catch (error) {
     complain(error);
     say("Not ready");
+    failed = true;
+    for (const id of ["choose", "camera", "film", "sample"]) byId(id).disabled = true;
   }
 }
 
@@ -111,10 +110,19 @@ async function readAll() {
   }
   reading = false;
   if (stream) return;
-  if (pictures.length === 0) clear();
+  if (pictures.length === 0) return clear();
   const found = pictures.reduce((sum, picture) => sum + (picture.rows?.length ?? 0), 0);
   const where = pictures.length > 1 ? ` in ${pictures.length} pictures` : "";
-  say(pictures.length ? `${counted(found, "face")}${where} · ${counted(Math.round(performance.now() - began), "ms", "")}` : "Ready");
+  say(`${counted(found, "face")}${where} · ${counted(Math.round(performance.now() - began), "ms", "")}`);
+}
+
+/** Forget all pictures. */
+function clear() {
+  pictures.forEach((picture) => strip.remove(picture));
+  [pictures, current] = [[], null];
+  byId("tray").replaceChildren(hint);
+  screen.clear();
+  say("Ready");
 }
 
 /** @param {Picture} picture */
@@ -124,9 +132,9 @@ async function showPicture(picture) {
   if (!picture.rows) return;
   const bitmap = await createImageBitmap(picture.file);
   if (current !== picture || stream) return bitmap.close();
-  chosen = largest(picture.rows);
-  show(bitmap, picture.rows, picture.name);
-  showPanel();
+  screen.chooseLargest(picture.rows);
+  screen.show(bitmap, picture.rows, picture.name);
+  screen.describe();
 }
 
 // --- cameras and videos
@@ -134,9 +142,11 @@ async function showPicture(picture) {
 /** @param {() => Promise<HTMLVideoElement>} open @param {string} name */
 async function addStream(open, name) {
   stopStream();
+  const turn = ++opened;
   try {
-    const video = await open();
     await ready;
+    const video = await open();
+    if (turn !== opened) return close(video); // something else was opened in the meantime
     await engine.restart();
     await follow(video, name);
   } catch (error) {
@@ -149,7 +159,7 @@ async function addStream(open, name) {
 async function follow(video, name) {
   people = new People();
   byId("tray").replaceChildren(people.list);
-  [streamed, chosen] = [[], 1];
+  streamed = [];
   /** @type {number[]} */
   const times = [];
   let drawn = 0;
@@ -159,19 +169,19 @@ async function follow(video, name) {
     streamed.push(...rows);
     if (streamed.length > KEPT) streamed = streamed.slice(-KEPT);
     people.add(rows);
-    show(seen, rows, name);
+    screen.show(seen, rows, name);
     const now = performance.now();
     times.push(now);
     while (times[0] < now - 1000) times.shift();
     document.body.dataset.rate = `${times.length}`;
     if (now - drawn < PANEL_EVERY) return;
     drawn = now;
-    if (!rows.some((row) => row.person === chosen)) chosen = largest(rows);
-    showPanel();
+    if (!rows.some((row, n) => keyOf(row, n) === screen.chosen)) screen.chooseLargest(rows);
+    screen.describe();
     people.show(frame.time);
     byId("rate").textContent = `${times.length} a second`;
   });
-  stream = { video, rows: streamed, stop: watching.stop };
+  stream = { video, stop: watching.stop };
   toggle(true);
   say(name === "camera" ? "Watching the camera" : `Watching ${name}`);
   await watching.ended;
@@ -182,6 +192,7 @@ async function follow(video, name) {
 }
 
 function stopStream() {
+  opened++;
   if (!stream) return;
   const { stop } = stream;
   stream = null;
@@ -206,79 +217,7 @@ async function pause() {
   byId("pause").setAttribute("aria-pressed", `${paused}`);
 }
 
-// --- the screen
-
-/** @param {ImageBitmap} bitmap @param {Row[]} rows @param {string} name */
-function show(bitmap, rows, name) {
-  shown?.bitmap.close();
-  shown = { bitmap, rows, name };
-  draw();
-}
-
-/** The picture as large as the view allows, at the resolution of the screen. */
-function draw() {
-  const [canvas, view] = [byId("picture"), byId("view")];
-  canvas.hidden = !shown;
-  byId("empty").hidden = Boolean(shown);
-  if (!shown) return;
-  const { bitmap, rows } = shown;
-  const fit = Math.min(view.clientWidth / bitmap.width, view.clientHeight / bitmap.height);
-  const density = Math.min(window.devicePixelRatio, 2);
-  const [width, height] = [Math.round(bitmap.width * fit), Math.round(bitmap.height * fit)];
-  if (canvas.width !== Math.round(width * density) || canvas.height !== Math.round(height * density)) {
-    [canvas.width, canvas.height] = [Math.round(width * density), Math.round(height * density)];
-    [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
-  }
-  const context = canvas.getContext("2d", { alpha: false });
-  context.imageSmoothingQuality = stream ? "low" : "high";
-  context.fillStyle = "white";
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const marked = rows.length > 1 ? rows.findIndex((row, n) => keyOf(row, n) === chosen) : -1;
-  annotate(context, rows, canvas.width / bitmap.width, marked, 13 * density);
-}
-
-function showPanel() {
-  const rows = shown?.rows ?? [];
-  faces.show(rows, shown?.bitmap ?? null, chosen, shown ? "No face in this picture" : "None yet");
-  bars.show(rows.find((row, n) => keyOf(row, n) === chosen));
-  byId("picture").setAttribute("aria-label", shown ? `${shown.name}: ${rows.map(caption).join(", ") || "no face"}` : "No picture yet");
-  byId("png").disabled = !shown;
-  byId("csv").disabled = byId("json").disabled = !shown;
-}
-
-function clear() {
-  shown?.bitmap.close();
-  shown = current = null;
-  draw();
-  showPanel();
-}
-
-/** @param {number} key */
-function choose(key) {
-  chosen = key;
-  draw();
-  showPanel();
-}
-
-/** The face that is chosen when nobody has yet. @param {Row[]} rows */
-function largest(rows) {
-  const areas = rows.map((row) => (row.x2 - row.x1) * (row.y2 - row.y1));
-  const n = areas.indexOf(Math.max(...areas));
-  return rows.length ? keyOf(rows[n], n) : 1;
-}
-
-/** @param {MouseEvent} event */
-function chooseAt(event) {
-  const canvas = byId("picture");
-  if (!shown) return;
-  const scale = canvas.clientWidth / shown.bitmap.width;
-  const inside = shown.rows.findIndex((row) => {
-    const [x, y, width, height] = rectangle(row, scale);
-    return event.offsetX >= x && event.offsetX <= x + width && event.offsetY >= y && event.offsetY <= y + height;
-  });
-  if (inside >= 0) choose(keyOf(shown.rows[inside], inside));
-}
+// --- what is said
 
 /** @param {string} text */
 function say(text) {
@@ -288,8 +227,8 @@ function say(text) {
 /** An error in one line. @param {unknown} error */
 function complain(error) {
   const why = error instanceof PlainError ? error.message : `Something went wrong that should not (${error}): reload this page`;
-  const close = element("button", { type: "button", textContent: "Close", onclick: () => byId("error").replaceChildren() });
-  byId("error").replaceChildren(element("p", {}, why, close));
+  const button = element("button", { type: "button", textContent: "Close", onclick: () => byId("error").replaceChildren() });
+  byId("error").replaceChildren(element("p", {}, why, button));
 }
 
 /** @param {number} count @param {string} what @param {string} plural */
@@ -298,13 +237,8 @@ const counted = (count, what, plural = "s") => `${count.toLocaleString("en")} ${
 // --- saving
 
 async function savePicture() {
-  if (!shown) return;
-  const { bitmap, rows, name } = shown;
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.drawImage(bitmap, 0, 0);
-  annotate(context, rows, 1);
-  save(await canvas.convertToBlob({ type: "image/png" }), `${name.replace(/\.[^.]*$/, "")}-mien.png`);
+  const picture = await screen.picture();
+  if (picture) save(picture, `${screen.shown?.name.replace(/\.[^.]*$/, "")}-mien.png`);
 }
 
 /** @returns {Row[]} of the stream that is watched or was last, else of all pictures */
@@ -317,6 +251,7 @@ function allRows() {
 /** @param {FileList | DataTransfer | null} given */
 function open(given) {
   const { pictures: files, videos } = sorted(given);
+  if (failed) return;
   byId("error").replaceChildren();
   if (videos.length) addStream(() => openVideo(videos[0]), videos[0].name);
   else addPictures(files);
@@ -339,7 +274,6 @@ byId("camera").onclick = () => {
 };
 byId("stop").onclick = stopStream;
 byId("pause").onclick = pause;
-byId("picture").onclick = chooseAt;
 byId("png").onclick = savePicture;
 byId("csv").onclick = () => save(new Blob([toCsv(allRows())], { type: "text/csv" }), "mien.csv");
 byId("json").onclick = () => save(new Blob([toJson(allRows())], { type: "application/jsonl" }), "mien.jsonl");
@@ -355,7 +289,5 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   open(event.dataTransfer);
 });
-new ResizeObserver(draw).observe(byId("view"));
 
-showPanel();
 const ready = start();

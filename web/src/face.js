@@ -4,8 +4,9 @@ import { gray, halved, rint, shrink, warp } from "./pixels.js";
 
 /**
  * Where a face is, in pixels of the whole frame. `box` is x1, y1, x2, y2 and may reach beyond the frame; `landmarks` are
- * x, y of the eyes (the one further left first), the nose and the corners of the mouth; `confidence` lies in [0, 1].
- * @typedef {{box: Float32Array, confidence: number, landmarks: Float32Array}} Face
+ * x, y of the eyes (the one further left first), the nose and the corners of the mouth; `confidence` lies in [0, 1]; by `turn`
+ * degrees clockwise the picture had to be turned for the face to stand upright.
+ * @typedef {{box: Float32Array, confidence: number, landmarks: Float32Array, turn: number}} Face
  */
 
 /**

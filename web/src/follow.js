@@ -9,6 +9,7 @@ import { cut, rint, shrink } from "./pixels.js";
 const SEARCH_EVERY = 0.5; // seconds
 const MARGIN = 1.0; // face sides around a lost face in which it is searched for
 const ROUNDING = 1e-6; // seconds, by which the clock of the frames may differ from itself
+const FADING = 0.1; // seconds from one search to the next while a picture fades into another
 const SAME = 0.5; // overlap from which on two boxes are one face
 
 /**
@@ -25,13 +26,15 @@ export class Follower {
     /** @type {Face[]} */
     this.faces = [];
     this.searched = -Infinity; // the time of the frame that was searched last
+    this.shot = 0;
   }
 
-  /** The faces of the next frame, which was seen at `time` in seconds. @param {Image} image @param {number} time @returns {Promise<Face[]>} */
-  async find(image, time) {
+  /** The faces of the next frame. @param {Image} image @param {import("./cut.js").Moment} moment @returns {Promise<Face[]>} */
+  async find(image, { time, shot, fading }) {
     const known = this.faces;
     const passed = time - this.searched;
-    const due = passed < 0 || passed >= SEARCH_EVERY - ROUNDING;
+    const due = passed < 0 || passed >= (fading ? FADING : SEARCH_EVERY) - ROUNDING || shot !== this.shot;
+    this.shot = shot;
     this.faces = due ? [] : distinct(await this.follow(image, known));
     if (due || (known.length > 0 && this.faces.length === 0)) {
       [this.faces, this.searched] = [await this.detector.find(image), time];

@@ -15,8 +15,8 @@ export function element(tag, properties = {}, ...children) {
 /** @param {string} id @returns {any} the element, of whatever kind the page has there */
 export const byId = (id) => document.getElementById(id);
 
-/** Which of a frame's faces is meant: in a stream a person's number, else the place from the left. @param {Row} row @param {number} n */
-export const keyOf = (row, n) => row.person ?? n + 1;
+/** Which of a frame's faces is meant: a person's number or, where that is not known, the place from the left, below 0. @param {Row} row @param {number} n */
+export const keyOf = (row, n) => row.person ?? -(n + 1);
 
 /** The seven bars of one face. */
 export class Bars {
@@ -37,7 +37,7 @@ export class Bars {
     this.lines.forEach(({ line, fill, output }, n) => {
       const emotion = EMOTIONS[n];
       line.className = emotion === first ? "first" : "";
-      fill.style.transform = `scaleX(${row ? row[emotion] : 0})`;
+      fill.style.transform = `translateX(${100 * (row ? row[emotion] : 0) - 100}%)`;
       output.textContent = row ? percent(row[emotion]) : "–";
     });
   }
@@ -92,10 +92,10 @@ export class Faces {
     const look = element("canvas", { width: 84, height: 84 });
     look.setAttribute("aria-hidden", "true");
     const [emotion, share] = [element("b"), element("output")];
-    const who = element("small", { textContent: row.person === null ? `Face ${key}` : `Person ${key}` });
+    const who = element("small", { textContent: row.person === null ? `Face ${-key}` : `Person ${key}` });
     const label = element("label", {}, radio, look, element("span", {}, emotion, who), share);
     const entry = { label, radio, look, emotion, share };
-    const after = [...this.entries.keys()].filter((other) => other > key).sort((a, b) => a - b)[0];
+    const after = [...this.entries.keys()].filter((other) => Math.abs(other) > Math.abs(key)).sort((a, b) => Math.abs(a) - Math.abs(b))[0];
     this.list.insertBefore(label, this.entries.get(after)?.label ?? null);
     this.entries.set(key, entry);
     return entry;
@@ -116,12 +116,14 @@ function thumbnail(canvas, picture, row) {
 
 /** The pictures in a line, of which one is shown. */
 export class Strip {
-  /** @param {(picture: Picture) => void} onChoose */
-  constructor(onChoose) {
+  /** @param {(picture: Picture) => void} onChoose @param {() => void} onClear */
+  constructor(onChoose, onClear) {
     this.onChoose = onChoose;
-    this.line = element("div", { id: "strip" });
-    this.line.setAttribute("role", "radiogroup");
-    this.line.setAttribute("aria-label", "Pictures");
+    this.group = element("div");
+    this.group.setAttribute("role", "radiogroup");
+    this.group.setAttribute("aria-label", "Pictures");
+    const clear = element("button", { type: "button", textContent: "Clear", title: "Forget all pictures", onclick: onClear });
+    this.line = element("div", { id: "strip" }, this.group, clear);
     /** @type {Map<Picture, {label: HTMLElement, radio: HTMLInputElement, count: HTMLElement, url: string}>} */
     this.entries = new Map();
   }
@@ -134,7 +136,7 @@ export class Strip {
     const count = element("span", { className: "count" });
     const label = element("label", { title: picture.name }, radio, element("img", { src: url, alt: "", decoding: "async" }), count);
     this.entries.set(picture, { label, radio, count, url });
-    this.line.append(label);
+    this.group.append(label);
   }
 
   /** @param {Picture} picture */
@@ -166,7 +168,7 @@ export class People {
 
   /** @param {Row[]} rows */
   add(rows) {
-    for (const row of rows) {
+    for (const row of [...rows].sort((a, b) => Number(a.person) - Number(b.person))) {
       if (row.person === null) continue;
       const { moments } = this.people.get(row.person) ?? this.meet(row.person);
       const scores = EMOTIONS.map((emotion) => row[emotion]);
@@ -182,7 +184,7 @@ export class People {
 
   /** @param {number} person */
   meet(person) {
-    const canvas = element("canvas", { width: 720, height: 68 });
+    const canvas = element("canvas", { width: 720, height: 40 });
     canvas.setAttribute("role", "img");
     const line = element("li", {}, element("span", { textContent: `Person ${person}` }), canvas);
     const met = { moments: [], line, canvas };

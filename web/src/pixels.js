@@ -41,13 +41,18 @@ export function cut(image, { x1, y1, x2, y2 }) {
   return out;
 }
 
+/** The brightness of an RGB pixel (BT.601) that begins at `at`. @param {Uint8Array} data @param {number} at */
+export function luma(data, at) {
+  return (data[at] * 9798 + data[at + 1] * 19235 + data[at + 2] * 3735 + 16384) >> 15;
+}
+
 /** A part of an RGB picture as gray bytes. @param {Image} image @param {Part} part @returns {Image} */
 export function gray(image, { x1, y1, x2, y2 }) {
   const out = blank(x2 - x1, y2 - y1, 1);
   const { data, channels } = image;
   for (let y = y1, to = 0; y < y2; y++) {
     for (let x = x1, at = (y * image.width + x1) * channels; x < x2; x++, at += channels) {
-      out.data[to++] = (data[at] * 9798 + data[at + 1] * 19235 + data[at + 2] * 3735 + 16384) >> 15; // BT.601
+      out.data[to++] = luma(data, at);
     }
   }
   return out;
@@ -182,41 +187,56 @@ function shares(size, wanted, scale) {
  * @param {Uint8Array} out gets RGB bytes @param {number} start where in `out`
  */
 export function sample(image, across, down, beyond, out, start) {
-  const { data, width, height, channels } = image;
   const xs = Int32Array.from(across, (x) => rint(x * FRACTIONS));
   const ys = Int32Array.from(down, (y) => rint(y * FRACTIONS));
+  for (let row = 0, to = start; row < ys.length; row++) {
+    for (let column = 0; column < xs.length; column++, to += 3) interpolate(image, xs[column], ys[row], beyond, out, to);
+  }
+}
+
+/** The same at points, each of its own. @param {Image} image @param {Float32Array} across @param {Float32Array} down @param {number} beyond @param {Uint8Array} out */
+export function sampleAt(image, across, down, beyond, out) {
+  for (let n = 0; n < across.length; n++) {
+    interpolate(image, rint(across[n] * FRACTIONS), rint(down[n] * FRACTIONS), beyond, out, 3 * n);
+  }
+}
+
+/** One pixel, at a point in 1/32 of a pixel. @param {Image} image @param {number} fixedX @param {number} fixedY @param {number} beyond @param {Uint8Array} out @param {number} to */
+function interpolate(image, fixedX, fixedY, beyond, out, to) {
+  const { data, width, height, channels } = image;
+  const x = fixedX >> 5;
+  const y = fixedY >> 5;
+  const right = fixedX & 31;
+  const lower = fixedY & 31;
+  const left = FRACTIONS - right;
+  const upper = FRACTIONS - lower;
   const line = width * channels;
-  let to = start;
-  for (let row = 0; row < ys.length; row++) {
-    const y = ys[row] >> 5;
-    const lower = ys[row] & 31;
-    const upper = FRACTIONS - lower;
-    for (let column = 0; column < xs.length; column++, to += 3) {
-      const x = xs[column] >> 5;
-      const right = xs[column] & 31;
-      const left = FRACTIONS - right;
-      let at = (y * width + x) * channels;
-      if (x >= 0 && y >= 0 && x + 1 < width && y + 1 < height) {
-        for (let c = 0; c < 3; c++, at++) {
-          const above = data[at] * left + data[at + channels] * right;
-          const below = data[at + line] * left + data[at + line + channels] * right;
-          out[to + c] = (above * upper + below * lower + WHOLE / 2) >> 10;
-        }
-      } else {
-        for (let c = 0; c < 3; c++, at++) {
-          const above = inside(image, x, y, at, beyond) * left + inside(image, x + 1, y, at + channels, beyond) * right;
-          const low = inside(image, x, y + 1, at + line, beyond) * left;
-          const below = low + inside(image, x + 1, y + 1, at + line + channels, beyond) * right;
-          out[to + c] = (above * upper + below * lower + WHOLE / 2) >> 10;
-        }
-      }
-    }
+  const whole = x >= 0 && y >= 0 && x + 1 < width && y + 1 < height;
+  for (let c = 0, at = y * line + x * channels; c < 3; c++, at++) {
+    const p00 = whole ? data[at] : inside(image, x, y, at, beyond);
+    const p01 = whole ? data[at + channels] : inside(image, x + 1, y, at + channels, beyond);
+    const p10 = whole ? data[at + line] : inside(image, x, y + 1, at + line, beyond);
+    const p11 = whole ? data[at + line + channels] : inside(image, x + 1, y + 1, at + line + channels, beyond);
+    out[to + c] = ((p00 * left + p01 * right) * upper + (p10 * left + p11 * right) * lower + WHOLE / 2) >> 10;
   }
 }
 
 /** The byte at `at`, which is that of x, y, or what is seen beyond the picture. @param {Image} image @param {number} x @param {number} y @param {number} at @param {number} beyond */
 function inside({ data, width, height }, x, y, at, beyond) {
   return x >= 0 && y >= 0 && x < width && y < height ? data[at] : beyond;
+}
+
+/** An RGB picture turned clockwise. @param {Image} image @param {90 | 180 | 270} degrees @returns {Image} */
+export function turned({ data, width, height, channels }, degrees) {
+  const out = degrees === 180 ? blank(width, height, 3) : blank(height, width, 3);
+  for (let y = 0, to = 0; y < out.height; y++) {
+    for (let x = 0; x < out.width; x++) {
+      const [column, row] = degrees === 90 ? [y, height - 1 - x] : degrees === 180 ? [width - 1 - x, height - 1 - y] : [width - 1 - y, x];
+      const from = (row * width + column) * channels;
+      for (let c = 0; c < 3; c++) out.data[to++] = data[from + c];
+    }
+  }
+  return out;
 }
 
 /**

@@ -14,7 +14,7 @@ const LANDMARKS = POINTS.flatMap((point) => [`${point}_x`, `${point}_y`]);
 
 /** The columns of a row, which stands for one face in one frame. */
 export const COLUMNS = [
-  ...["source", "frame", "time", "person", ...BOX, "confidence", "emotion", "probability", "shown"],
+  ...["source", "frame", "time", "person", ...BOX, "confidence", "turn", "emotion", "probability", "shown"],
   ...EMOTIONS,
   ...LANDMARKS,
 ];
@@ -22,9 +22,11 @@ export const COLUMNS = [
 /** The columns that hold a float32. */
 const NUMBERS = new Set([...BOX, "confidence", "probability", ...EMOTIONS, ...LANDMARKS]);
 
+const WHOLE = new Set(["frame", "person", "turn"]);
+
 /**
  * COLUMNS as its keys: boxes and landmarks in pixels of the frame, times in seconds, probabilities in [0, 1].
- * @typedef {{source: string, frame: number, time: number, person: number | null, confidence: number,
+ * @typedef {{source: string, frame: number, time: number, person: number | null, confidence: number, turn: number,
  *   emotion: typeof EMOTIONS[number], probability: number, shown: typeof EMOTIONS[number] | null}
  *   & Record<typeof BOX[number] | typeof EMOTIONS[number], number> & Record<string, string | number | null>} Row
  */
@@ -34,10 +36,10 @@ const NUMBERS = new Set([...BOX, "confidence", "probability", ...EMOTIONS, ...LA
 /** A row for each face, from left to right. @param {Frame} frame @param {Reading[]} readings @returns {Row[]} */
 export function rows({ name, index, time }, readings) {
   const sorted = [...readings].sort((a, b) => a.box[0] + a.box[2] - (b.box[0] + b.box[2]));
-  return sorted.map(({ box, confidence, landmarks, scores, person, shown }) => {
+  return sorted.map(({ box, confidence, turn, landmarks, scores, person, shown }) => {
     const probability = Math.max(...scores);
     const emotion = EMOTIONS[scores.indexOf(probability)];
-    const values = [name, index, time, person, ...box, confidence, emotion, probability, shown, ...scores, ...landmarks];
+    const values = [name, index, time, person, ...box, confidence, turn, emotion, probability, shown, ...scores, ...landmarks];
     return /** @type {Row} */ (Object.fromEntries(COLUMNS.map((column, n) => [column, values[n]])));
   });
 }
@@ -52,9 +54,15 @@ export function toCsv(table) {
 export function toJson(table) {
   const entry = (/** @type {Row} */ row, /** @type {string} */ column) => {
     const value = row[column];
-    return `"${column}": ${typeof value === "number" ? decimal(value, column) : JSON.stringify(value)}`;
+    return `"${column}": ${typeof value === "number" ? decimal(value, column) : quoted(value)}`;
   };
   return table.map((row) => `{${COLUMNS.map((column) => entry(row, column)).join(", ")}}\n`).join("");
+}
+
+/** In ASCII alone, as Python has it. @param {string | null} text */
+function quoted(text) {
+  const escaped = (/** @type {string} */ letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\uffff]/g, escaped);
 }
 
 /** A name that a spreadsheet would run as a formula begins with '. @param {string | number | null} value @param {string} column */
@@ -68,7 +76,7 @@ function cell(value, column) {
 /** The shortest decimal number that is the same float32, in Python's notation. @param {number} value @param {string} column */
 function decimal(value, column) {
   const exact = NUMBERS.has(column) ? shortest(value) : value;
-  if (Number.isInteger(exact)) return column === "frame" || column === "person" ? `${exact}` : `${exact}.0`;
+  if (Number.isInteger(exact)) return WHOLE.has(column) ? `${exact}` : `${exact}.0`;
   return Math.abs(exact) < 1e-4 ? exact.toExponential().replace(/e-(\d)$/, "e-0$1") : `${exact}`;
 }
 

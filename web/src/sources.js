@@ -27,6 +27,7 @@ export async function openCamera() {
   });
   const video = player();
   video.srcObject = media;
+  for (const track of media.getTracks()) track.onended = () => video.dispatchEvent(new Event("ended")); // unplugged
   await video.play();
   return video;
 }
@@ -83,7 +84,7 @@ export function close(video) {
  * @returns {{stop: () => void, ended: Promise<void>, dropped: () => number}} `ended` rejects where `take` does
  */
 export function watch(video, name, take) {
-  let [inFlight, index, dropped, stopped] = [0, 0, 0, false];
+  let [inFlight, index, dropped, over, stopped] = [0, 0, 0, false, false];
   /** @type {number | undefined} */
   let began;
   /** @type {() => void} */
@@ -109,10 +110,13 @@ export function watch(video, name, take) {
       if (!stopped) reject(error);
     }
     inFlight--;
-    if (video.ended && inFlight === 0) resolve();
+    if (over && inFlight === 0) resolve();
   };
   video.requestVideoFrameCallback(onFrame);
-  video.onended = () => inFlight === 0 && resolve();
+  video.onended = () => {
+    over = true;
+    if (inFlight === 0) resolve();
+  };
   const stop = () => {
     stopped = true;
     close(video);

@@ -23,13 +23,13 @@ async function kept(name) {
   const found = await cache.match(keyOf(name));
   if (found) return found;
   const response = await fetch(new URL(name, worker.registration.scope), { cache: "no-cache" });
-  if (response.ok) await cache.put(keyOf(name), response.clone());
+  if (response.ok) await cache.put(keyOf(name), response.clone()).catch(() => null); // no room: it works online
   return response;
 }
 
 async function install() {
   const first = (await (await caches.open("mien")).keys()).length === 0;
-  const shell = ["index.html", "style.css", "icon.svg", "app.js", "astronaut.jpg"];
+  const shell = ["index.html", "style.css", "icon.svg", "app.js", "astronaut.jpg", "notice.txt"];
   const names = first ? shell : Object.keys(files).filter((name) => !LATE.includes(name));
   await Promise.all(names.map(kept));
   await worker.skipWaiting();

@@ -3,12 +3,14 @@
 import * as ort from "onnxruntime-web/wasm";
 
 import { classify } from "./classify.js";
+import { Cuts } from "./cut.js";
 import { decode, pixels } from "./decode.js";
 import { Detector } from "./detect.js";
 import { PlainError } from "./engine.js";
 import { crop } from "./face.js";
 import { Follower } from "./follow.js";
 import { rows } from "./rows.js";
+import { search } from "./search.js";
 import { Smoother } from "./smooth.js";
 import { Tracker } from "./track.js";
 
@@ -16,7 +18,7 @@ import { Tracker } from "./track.js";
 /** @typedef {import("./rows.js").Frame} Frame */
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./engine.js").Size} Size */
-/** @typedef {import("./detect.js").Net} Net */
+/** @typedef {import("./stage.js").Net} Net */
 
 const FILES = { pnet: "pnet.onnx", rnet: "rnet.onnx", onet: "onet.onnx", s: "emotion.onnx", m: "emotion-m.onnx" };
 const SMALLEST_FACE = 20; // pixels of the smallest face looked for in a picture
@@ -32,7 +34,7 @@ const nets = new Map();
 let size = "s";
 /** @type {Detector} */
 let detector;
-/** @type {{follower: Follower, tracker: Tracker, smoother: Smoother}} */
+/** @type {{cuts: Cuts, follower: Follower, tracker: Tracker, smoother: Smoother}} */
 let stream;
 
 /** @param {keyof typeof FILES} name @returns {Promise<Net>} */
@@ -86,7 +88,7 @@ async function prepare(wanted) {
 /** Begin a stream. */
 function restart() {
   const follower = new Follower(new Detector(detector.nets, SMALLEST_FACE_IN_STREAM, STREAM_SIDE));
-  stream = { follower, tracker: new Tracker(), smoother: new Smoother() };
+  stream = { cuts: new Cuts(), follower, tracker: new Tracker(), smoother: new Smoother() };
 }
 
 /** @param {Blob} file @param {string} name @returns {Promise<Row[]>} */
@@ -94,15 +96,17 @@ async function read(file, name) {
   const bitmap = await decode(file, name);
   const image = pixels(bitmap);
   bitmap.close();
-  const faces = await detector.find(image);
+  const faces = await search(detector, image);
   return rows({ name, index: 0, time: 0 }, await readings(image, faces));
 }
 
 /** @param {ImageBitmap} bitmap @param {Frame} frame @returns {Promise<{rows: Row[], bitmap: ImageBitmap}>} */
 async function watch(bitmap, frame) {
   const image = pixels(bitmap);
-  const found = await readings(image, await stream.follower.find(image, frame.time));
-  const tracked = stream.tracker.track(image, frame.time, found);
+  const moment = stream.cuts.next(image, frame.time);
+  const found = await readings(image, await stream.follower.find(image, moment));
+  const people = stream.tracker.track(image, moment, found);
+  const tracked = found.map((reading, n) => ({ ...reading, person: people[n] }));
   return { rows: rows(frame, stream.smoother.smooth(frame.time, tracked)), bitmap };
 }
 
