@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "mien"
 
 GROUND = {"labels", "errors", "files"}
+ROOMS = {"see", "sources", "sinks", "reader", "run", "data", "measure", "learn"}
 MAY_IMPORT = {
     "labels": set(),
     "errors": set(),
@@ -29,13 +30,13 @@ MAY_IMPORT = {
     "see": GROUND,
     "sources": {"see"} | GROUND,
     "sinks": {"see"} | GROUND,
-    "data": GROUND,
-    "learn": {"data", "see"} | GROUND,
-    "measure": {"data", "see"} | GROUND,
-    "run": {"see", "sources", "sinks"} | GROUND,
     "reader": {"see", "sources", "sinks"} | GROUND,
-    "apps": {"see", "sources", "sinks", "data", "learn", "measure", "run", "reader", "__init__"} | GROUND,
-    "__init__": {"reader", "see", "sources", "sinks"} | GROUND,
+    "run": {"see", "sources", "sinks"} | GROUND,
+    "data": GROUND,
+    "measure": {"data", "see"} | GROUND,
+    "learn": {"data", "see"} | GROUND,
+    "apps": ROOMS | {"__init__"} | GROUND,
+    "__init__": {"see", "sources", "sinks", "reader"} | GROUND,
     "__main__": {"apps"},
 }
 """Which room may import which, besides itself."""
@@ -48,14 +49,21 @@ def room(file: Path) -> str:
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def imports(file: Path) -> Iterator[str]:
-    """The full names of the modules that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imports(file: Path, *, run: bool = False) -> Iterator[str]:
+    """The full names of the modules that a file imports, wherever in it; with `run` those that are not just types."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    skipped = {id(node) for block in for_types for node in ast.walk(block)} if run else set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports name the whole path"
             yield node.module or ""
+            if run:  # `from mien.apps import watch` runs a file of its own
+                yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
 def own(module: str) -> str | None:
@@ -127,10 +135,57 @@ def test_all_is_what_is_exported() -> None:
 
 
 def test_every_error_that_a_user_can_put_right_is_exported() -> None:
-    ours = {name for name, value in vars(errors).items() if isinstance(value, type)}
-    assert ours <= set(mien.__all__)
-    told = {name for name in ours if issubclass(getattr(errors, name), Warning)}  # what was read nevertheless
-    assert all(issubclass(getattr(errors, name), mien.MienError) for name in ours - told)
+    ours = {name: value for name, value in vars(errors).items() if isinstance(value, type)}
+    assert set(ours) <= set(mien.__all__)
+    warnings = {name for name, value in ours.items() if issubclass(value, Warning)}
+    assert warnings == {"SourceWarning"}
+    assert all(issubclass(value, mien.MienError) for name, value in ours.items() if name not in warnings)
+    assert not issubclass(mien.SourceWarning, mien.MienError)  # what was read nevertheless ends nothing
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    """Classes and functions by a docstring, and so does each of their public methods."""
+    silent = []
+    for name in set(mien.__all__) - {"EMOTIONS"}:
+        thing = getattr(mien, name)
+        methods = vars(thing).items() if isinstance(thing, type) else ()
+        parts = [(name, thing)]
+        parts += [(f"{name}.{at}", value) for at, value in methods if callable(value) and not at.startswith("_")]
+        silent += [part for part, value in parts if not (value.__doc__ or "").strip()]
+    assert silent == []
+
+
+def test_no_room_is_reached_from_a_room_that_it_imports() -> None:
+    def below(here: str, seen: frozenset[str] = frozenset()) -> set[str]:
+        assert here not in seen, f"a circle through {here}"
+        return {here}.union(*(below(other, seen | {here}) for other in MAY_IMPORT[here]))
+
+    for name in MAY_IMPORT:
+        assert below(name)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    """Also where an import stands in a function; what only a type checker reads does not count."""
+    modules = {file.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", "."): file for file in FILES}
+    arrows = {name: {other for other in imports(file, run=True) if other in modules} for name, file in modules.items()}
+    done = set[str]()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " → ".join((*way, name))
+        if name not in done:
+            for other in arrows[name]:
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in modules:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
+def test_a_file_says_in_a_sentence_what_lives_in_it_and_is_short(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0].endswith((".", ":", "?")), text[:100]
+    assert text.count("\n") <= 320
 
 
 def test_the_version_stands_in_one_more_place_only() -> None:

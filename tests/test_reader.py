@@ -105,7 +105,11 @@ def test_any_iterable_gives_results(reader: Reader, folder: list[Path], kind: Ca
     names = [str(path) for path in folder[:2]]
     results = reader.read(kind(names))
     assert [len(result) for result in results] == [1, 1]
-    assert list(reader.read(kind([]))) == []
+
+
+def test_an_empty_list_gives_no_result(reader: Reader) -> None:
+    assert list(reader.read([])) == []
+    assert list(reader.read(iter([]), workers=3)) == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])
