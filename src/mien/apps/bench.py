@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -34,7 +33,7 @@ def bench_video(source: str, frames: int, min_face: float, model: str | None) ->
         f"{Path(source).name}: {width}x{height}, {len(followed)} frames, {faces / len(followed):.1f} faces a frame: "
         f"{len(followed) / seconds:.0f} frames a second, {1000 * cpu / len(followed):.2f} ms of CPU a frame; "
         f"{100 * found:.1f} % of the faces of a search of every frame, mean overlap {agreement:.3f}; "
-        f"{_most_memory():.0f} MiB at most"
+        f"{_most_memory()}"
     )
 
 
@@ -76,13 +75,18 @@ def _size(frame: Frame) -> tuple[int, int]:
     return frame.picture.size
 
 
-def _most_memory() -> float:
-    """MiB of memory that this process held at most."""
+def _most_memory() -> str:
+    """How much memory this process held at most, where the system says so."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux `getrusage` counts what the program held that started this one
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return f"{int(line.split()[1]) / 2**10:.0f} MiB at most"
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return "memory not measured"
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return f"{most:.0f} MiB at most"
 
 
 def keep_to_one_core() -> None:
