@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import tempfile
@@ -37,7 +36,7 @@ def bench_video(source: str, frames: int, min_face: float, model: str) -> str:
         f"{Path(source).name}: {width}x{height}, {len(followed)} frames, {faces / len(followed):.1f} faces a frame: "
         f"{len(followed) / seconds:.0f} frames a second, {1000 * cpu / len(followed):.2f} ms of CPU a frame; "
         f"{100 * found:.1f} % of the faces of a search of every frame, mean overlap {agreement:.3f}; "
-        f"{_most_memory():.0f} MiB at most"
+        f"{_most_memory()}"
     )
 
 
@@ -78,17 +77,18 @@ def _best_overlaps(searched: list[Face], followed: list[Face]) -> list[float]:
     return [float(value) for value in iou(*boxes).max(1)]
 
 
-def _most_memory() -> float:
-    """MiB of memory that this process held at most."""
+def _most_memory() -> str:
+    """How much memory this process held at most, where the system says so."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux `getrusage` counts what the program held that started this one
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 2**10
+        return f"{int(line.split()[1]) / 2**10:.0f} MiB at most"
     try:
         import resource
-    except ImportError:  # Windows
-        return math.nan
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    except ImportError:  # Windows has no such module
+        return "memory not measured"
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return f"{most:.0f} MiB at most"
 
 
 def keep_to_one_core() -> None:
