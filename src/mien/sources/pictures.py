@@ -34,12 +34,13 @@ AnyPicture = str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDAr
 """What `open_picture` takes."""
 
 
-def open_picture(picture: AnyPicture) -> Frame:
+def open_picture(picture: AnyPicture, *, megapixels: float = MEGAPIXELS) -> Frame:
     """Open one picture: a file by its name, its bytes, an open file, a PIL image, or an array.
 
     An array is uint8, RGB (height, width, 3) or gray (height, width). Anything else is turned upright by its EXIF
     orientation and becomes RGB bytes: transparency over white, more than 8 bits scaled down, of an animation the first
-    frame that is not of one colour. Raises SourceError; warns by SourceWarning where the end of a file is missing.
+    frame that is not of one colour. A file of more than so many `megapixels` is refused before it is decoded. Raises
+    SourceError; warns by SourceWarning where the end of a file is missing.
     """
     if isinstance(picture, np.ndarray):
         return Frame(_checked(picture))
@@ -47,34 +48,34 @@ def open_picture(picture: AnyPicture) -> Frame:
         with _explained("the PIL image"), _pillow_quiet():
             return Frame(_rgb(_upright(picture)))
     if isinstance(picture, bytes | bytearray | memoryview):
-        return Frame(_decoded(BytesIO(picture), "the bytes"))
+        return Frame(_decoded(BytesIO(picture), "the bytes", megapixels))
     if isinstance(picture, str) and picture == "-":
-        return Frame(_decoded(BytesIO(sys.stdin.buffer.read()), "standard input"), name="-")
+        return Frame(_decoded(BytesIO(sys.stdin.buffer.read()), "standard input", megapixels), name="-")
     if isinstance(picture, str | os.PathLike):
-        return _from_file(os.fspath(picture))
+        return _from_file(os.fspath(picture), megapixels)
     if hasattr(picture, "read"):
-        return _from_open_file(picture)
+        return _from_open_file(picture, megapixels)
     kind = type(picture).__name__
     raise SourceError(f"{kind} is no picture: give a path, bytes, an open file, a PIL image or an array")
 
 
-def _from_file(name: str) -> Frame:
+def _from_file(name: str, megapixels: float) -> Frame:
     if not isinstance(name, str):
         raise SourceError(f"{name!r} is no name: give text")
     path = local_path(name)
     check_file(path, "give a picture")
     with _explained(str(path)), path.open("rb") as file:
-        return Frame(_decoded(file, str(path)), name=str(path))
+        return Frame(_decoded(file, str(path), megapixels), name=str(path))
 
 
-def _from_open_file(file: IO[bytes]) -> Frame:
+def _from_open_file(file: IO[bytes], megapixels: float) -> Frame:
     name = getattr(file, "name", "")
     shown = str(name) if isinstance(name, str) and name else "the open file"
     with _explained(shown):
         data = file.read()
     if not isinstance(data, bytes):
         raise SourceError(f"{shown} is open as text: open it in mode 'rb'")
-    return Frame(_decoded(BytesIO(data), shown), name=name if isinstance(name, str) else "")
+    return Frame(_decoded(BytesIO(data), shown, megapixels), name=name if isinstance(name, str) else "")
 
 
 def _checked(array: NDArray[np.generic]) -> Image:
@@ -105,7 +106,7 @@ def _remedy(array: NDArray[np.generic]) -> str:
     return "give RGB bytes, uint8 (height, width, 3)"
 
 
-def _decoded(file: IO[bytes], shown: str) -> Image:
+def _decoded(file: IO[bytes], shown: str, megapixels: float) -> Image:
     """Return the upright RGB bytes of a picture file."""
     with _explained(shown), _pillow_quiet():
         try:
@@ -113,13 +114,13 @@ def _decoded(file: IO[bytes], shown: str) -> Image:
                 if picture.format == "EPS":
                     raise SourceError(f"{shown} is PostScript, a program and no picture: convert it to PNG")
                 width, height = picture.size
-                if width * height > MEGAPIXELS * 10**6:
-                    raise SourceError(f"{shown} has more than {MEGAPIXELS} megapixels: make it smaller")
+                if width * height > megapixels * 1e6:
+                    raise SourceError(f"{shown} has more than {megapixels:g} megapixels: make it smaller")
                 _load(picture, shown)
                 return _rgb(_upright(picture))
         except PIL.UnidentifiedImageError:
             file.seek(0)
-            rgb = decode_heif(file, shown)
+            rgb = decode_heif(file, shown, megapixels)
             if rgb is not None:
                 return rgb
             if is_video(shown):
