@@ -75,9 +75,8 @@ def open_container(
         if timeout and monotonic() - began >= timeout:  # each protocol has its own words for an interruption
             late = f"{shown} does not answer within {timeout:g} seconds: check its address, and that it is running"
             raise SourceError(late) from None
-        if not isinstance(name, str):  # it has no name that could be wrong
-            error = av.error.InvalidDataError(0, "")
-        raise SourceError(unopened(shown, error)) from None
+        known = error if isinstance(name, str) else EOFError()  # an open file has no name that could be wrong
+        raise SourceError(unopened(shown, known)) from None
     if container.format.name == "avi":  # has no times of display, and those that FFmpeg makes up ignore B-frames
         container.flags &= ~GENERATE_STAMPS
     try:
