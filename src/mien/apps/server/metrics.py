@@ -21,7 +21,7 @@ from mien.see.face import Reading
 
 Answer = TypeVar("Answer")
 
-disable_created_metrics()  # when each count began: a second line for every line
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each count began: a second line for every line
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -119,6 +119,11 @@ def websocket_protocol(timeout: float) -> type[asyncio.Protocol]:
             super().resume_writing()
             self.reading.lift()
 
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if message["type"] == "websocket.http.response.body":  # it was refused, which uvicorn takes for a bug
+                self.handshake_complete = True
+
         def on_task_complete(self, task: asyncio.Task[None]) -> None:
             super().on_task_complete(task)
             self.reading.begin()  # what is still to be sent
