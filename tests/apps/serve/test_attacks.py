@@ -242,7 +242,7 @@ def test_names_that_are_ours_are_let_in(server: Any, guarded: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1", "file://"]
+    "origin", ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1", "file://", "http://["]
 )
 def test_pages_of_other_sites_may_neither_ask_nor_open_a_websocket(server: Any, origin: str) -> None:
     refused = httpx.post(f"{server.url}/v1/read", content=PICTURE, headers={"origin": origin})

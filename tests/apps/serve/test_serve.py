@@ -226,3 +226,18 @@ def test_the_page_is_served_where_it_is_built_and_else_it_is_said_how_to(
     with built.connect() as raw:
         raw.sendall(b"GET /../secret HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert b"404" in raw.recv(1000)
+
+
+def test_a_bug_is_500_and_stands_in_the_log_and_the_server_goes_on(serve: Callable[..., Any]) -> None:
+    program = (
+        "from mien.apps.server.read import Pictures; Pictures.drawn = lambda *_: 1 / 0; "
+        "from mien.apps.cli import main; main()"
+    )
+    server = serve(command=("-c", program))
+    answer = httpx.post(f"{server.url}/v1/read?annotate=1", content=PICTURE, timeout=60)
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx.post(f"{server.url}/v1/read", content=PICTURE, timeout=60).status_code == 200
+    assert server.metric('mien_requests_total{path="/v1/read",status="500"}') == 1
+    assert any("ZeroDivisionError" in line for line in server.said)
+    server.said[:] = server.said[:1]

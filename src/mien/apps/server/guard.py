@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.apps.server.metrics import Metrics
-from mien.apps.server.problems import Problem, Stopping
+from mien.apps.server.problems import Bug, Problem, Stopping
 from mien.apps.server.settings import Settings
 from mien.sources.names import short
 
@@ -60,6 +60,10 @@ class Guard:
         except asyncio.CancelledError:  # the time that open requests have at the end is up
             if not answer.status:
                 await Stopping().response()(scope, receive, answer)
+        except Exception:
+            if not answer.status:
+                await Bug().response()(scope, receive, answer)
+            raise  # for the log
         finally:
             path = scope["path"] if scope["path"] in NAMED else "other"
             self.metrics.answered(path, answer.status or 499)  # as nginx counts clients that went away
@@ -71,7 +75,7 @@ class Guard:
         if not self._known(_name(host)):
             raise Problem(403, f"this server is not called {short(host)}: use its address, or start it with --name")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise Problem(403, "a page of another site may not use this server: open the one that it serves itself")
         if self.token is not None and scope["path"] in GUARDED and not self._token_of(headers):
             raise Problem(

@@ -47,6 +47,13 @@ class Stopping(Problem):
         super().__init__(503, "the server is stopping: try again when it is back", RETRY_AFTER)
 
 
+class Bug(Problem):
+    """Something that should not have happened."""
+
+    def __init__(self) -> None:
+        super().__init__(500, "this is a bug in the server, whose log says more: report it")
+
+
 class Gone(Exception):  # noqa: N818 - no error: nobody is left to hear of one
     """The client has closed its connection."""
 
@@ -79,4 +86,3 @@ _answers(Problem, lambda error: error)
 _answers(MienError, unreadable)
 _answers(HTTPException, _of_routing)
 _answers(Gone, lambda _: Problem(499, "nobody hears this"))
-_answers(Exception, lambda _: Problem(500, "this is a bug in the server, whose log says more: report it"))
