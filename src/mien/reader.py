@@ -168,7 +168,7 @@ class Reader:
         `workers` threads make, by default one for each core. A picture that cannot be read raises SourceError, in an
         iterable at its turn; with `on_error` it is handed over, and the next one follows.
         """
-        pipeline = picture_pipeline(self._detector, self._classifier, faces=faces)
+        pipeline = self.picture_pipeline(faces=faces)
         if not _is_several(pictures):
             return _read_one(pipeline, pictures)  # type: ignore[arg-type]
         if workers is not None and workers < 1:
@@ -195,6 +195,10 @@ class Reader:
         """
         opened = open_source(source, every=every, fps=fps, timeout=timeout)
         return Watch(opened, self.pipeline(live=opened.live, memory=memory, smooth=smooth))
+
+    def picture_pipeline(self, *, faces: bool = False) -> Pipeline:
+        """Return the steps for pictures that have nothing to do with one another; `faces` as in `read`."""
+        return picture_pipeline(self._detector, self._classifier, faces=faces)
 
     def pipeline(self, *, live: bool, memory: float = MEMORY, smooth: float | None = None) -> Pipeline:
         """Return the steps for one stream: people are told apart from frame to frame, so each stream needs its own."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 import typer.core
@@ -20,13 +19,23 @@ import typer.core
 from mien import __version__
 from mien.apps import export as exporting
 from mien.apps import measure as measuring
+from mien.apps import serve as serving
 from mien.apps import train as training
+from mien.apps.options import (
+    SMALLEST,
+    Confidence,
+    Device,
+    Head,
+    LongestSide,
+    MinFace,
+    Model,
+    Threads,
+    face_option,
+    open_reader,
+)
 from mien.apps.terminal import finite, say
 from mien.errors import MienError, SourceError, SourceWarning
 from mien.sources.prefetch import hangs
-
-if TYPE_CHECKING:
-    from mien.reader import Reader
 
 
 class Commands(typer.core.TyperGroup):
@@ -59,32 +68,6 @@ class Commands(typer.core.TyperGroup):
         raise typer.Exit(code or 0)
 
 
-SMALLEST = "Side of the smallest face looked for, in pixels."
-face_option = partial(typer.Option, min=12, metavar="PIXELS", callback=finite)
-MinFace = Annotated[float, face_option(help=SMALLEST)]
-
-Model = Annotated[str, typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.")]
-Head = Annotated[
-    str | None,
-    typer.Option(help="Whose labels the scores speak for: official, ferplus or blend.  \\[default: the model's own]"),
-]
-Device = Annotated[str, typer.Option(help="cpu, or cuda with onnxruntime-gpu.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one run of a network.")]
-Confidence = Annotated[
-    float | None,
-    typer.Option(
-        min=0.01, max=0.999, callback=finite, help="Confidence of a face.  \\[default: 0.76, from 36 pixels on 0.54]"
-    ),
-]
-LongestSide = Annotated[
-    int,
-    typer.Option(
-        min=12,
-        max=30_000,
-        metavar="PIXELS",
-        help="Pictures with a longer side are shrunk to it before the search, and small faces with them.",
-    ),
-]
 Csv = Annotated[Path | None, typer.Option(help="Write a CSV with a row for each face; - for the terminal.")]
 Json = Annotated[Path | None, typer.Option(help="Write a JSON line for each face; - for the terminal.")]
 Parquet = Annotated[Path | None, typer.Option(help="Write the same rows as Parquet.")]
@@ -202,7 +185,7 @@ def read(
 
     outputs = Outputs(image_out, counts, csv, json, parquet, show, quiet, skip_existing, force)
     sizes = {"min_face": min_face, "min_confidence": min_confidence, "longest_side": longest_side}
-    reader = _reader(model, head=head, device=device, threads=threads, **sizes)
+    reader = open_reader(model, head=head, device=device, threads=threads, **sizes)
     return read_sources(sources, outputs, reader, recursive=recursive, faces=faces, workers=workers)
 
 
@@ -253,7 +236,7 @@ def watch(
         raise SourceError("SOURCE and --camera are two sources: give one of them")
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, quiet)
     sizes = {"min_face": min_face, "min_confidence": min_confidence}
-    reader = _reader(model, head=head, device=device, threads=threads, **sizes)
+    reader = open_reader(model, head=head, device=device, threads=threads, **sizes)
     options = Options(reader, every, fps, timeout, memory, smooth or None)
     if not sources:
         return watch_source(camera or 0, outputs, options)
@@ -262,21 +245,7 @@ def watch(
     return watch_sources(find_sources(sources), outputs, options)
 
 
-def _reader(model: str, **options: Any) -> Callable[[], Reader]:
-    """What opens the networks once all else is known to work; what it refuses by ValueError is a wrong option."""
-
-    def opened() -> Reader:
-        from mien.reader import Reader
-
-        try:
-            return Reader(model, **options)
-        except ValueError as error:
-            raise MienError(str(error)) from None
-
-    return opened
-
-
-for group in (training, exporting, measuring):
+for group in (training, exporting, measuring, serving):
     group.add_to(app)
 
 

@@ -41,25 +41,42 @@ OPTIONS = {
 """How FFmpeg opens what is not a file of this machine; it ignores those that the protocol has not."""
 
 
+CLOSED = {
+    "format_whitelist": "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,mjpeg",
+    "protocol_whitelist": "none",
+}
+"""How an open file is opened: as one of the formats that hold their frames in themselves.
+
+Playlists and session descriptions name other files and addresses, which FFmpeg would open.
+"""
+
 GENERATE_STAMPS = 1
 """FFmpeg's AVFMT_FLAG_GENPTS, which PyAV always sets."""
 
 
-def open_container(name: str, shown: str, timeout: float | None = None) -> tuple[InputContainer, VideoStream]:
-    """Open a file ("file:...") or URL and find the video in it. Raises SourceError, which calls it `shown`.
+def open_container(
+    name: str | IO[bytes], shown: str, timeout: float | None = None, *, megapixels: float = MEGAPIXELS
+) -> tuple[InputContainer, VideoStream]:
+    """Open a file ("file:..."), a URL or an open file and find its video. Raises SourceError, which calls it `shown`.
 
-    `timeout` is the time in seconds that opening, and later each packet, may take.
+    `timeout` is the time in seconds that opening, and later each packet, may take. Of an open file, which may come from
+    anybody, no other file and no address that it names is opened, and no frame of more than so many `megapixels`.
     """
     import av
 
     began = monotonic()
+    if not isinstance(name, str):
+        options = {**CLOSED, "max_pixels": str(int(megapixels * 1e6))}
+    else:
+        options = {} if name.startswith("file:") else OPTIONS
     try:
-        container = av.open(name, mode="r", timeout=timeout, options={} if name.startswith("file:") else OPTIONS)
+        container = av.open(name, mode="r", timeout=timeout, options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         if timeout and monotonic() - began >= timeout:  # each protocol has its own words for an interruption
             late = f"{shown} does not answer within {timeout:g} seconds: check its address, and that it is running"
             raise SourceError(late) from None
-        raise SourceError(unopened(shown, error)) from None
+        known = error if isinstance(name, str) else EOFError()  # an open file has no name that could be wrong
+        raise SourceError(unopened(shown, known)) from None
     if container.format.name == "avi":  # has no times of display, and those that FFmpeg makes up ignore B-frames
         container.flags &= ~GENERATE_STAMPS
     try:
@@ -70,7 +87,12 @@ def open_container(name: str, shown: str, timeout: float | None = None) -> tuple
 
 
 def decoded(
-    container: InputContainer, stream: VideoStream, stats: SourceStats, *, ahead: bool = True
+    container: InputContainer,
+    stream: VideoStream,
+    stats: SourceStats,
+    *,
+    ahead: bool = True,
+    megapixels: float = MEGAPIXELS,
 ) -> Iterator[PendingFrame]:
     """Decode a video: its pictures in the order in which they are shown, stamped in seconds from its beginning.
 
@@ -81,7 +103,7 @@ def decoded(
     import av
 
     context, zero = stream.codec_context, stream.start_time
-    context.options = {"max_pixels": str(MEGAPIXELS * 10**6)}
+    context.options = {"max_pixels": str(int(megapixels * 1e6))}
     threads = min(THREADS, max(1, cores() - 1)) if ahead else 1  # one core looks at what is decoded
     context.thread_type, context.thread_count = "AUTO" if threads > 1 else "NONE", threads
     convert, first = converter(), True
@@ -143,7 +165,7 @@ HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", 
 """The brands of files that hold a picture coded as a frame of HEVC, as iPhones write them."""
 
 
-def decode_heif(file: IO[bytes], shown: str) -> Image | None:
+def decode_heif(file: IO[bytes], shown: str, megapixels: float = MEGAPIXELS) -> Image | None:
     """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError.
 
     FFmpeg decodes a picture that is one frame; one of several tiles needs the package pillow-heif.
@@ -158,7 +180,8 @@ def decode_heif(file: IO[bytes], shown: str) -> Image | None:
         import av
 
         try:
-            with av.open(file, mode="r") as container:
+            options = {"max_pixels": str(int(megapixels * 1e6))}
+            with av.open(file, mode="r", format="mov", options=options) as container:
                 if len(container.streams.video) > 1:
                     raise SourceError(f"{shown} is made of tiles, which need a package more: pip install pillow-heif")
                 return upright(next(container.decode(video=0)), converter())

@@ -15,41 +15,44 @@ from mien.errors import SourceError
 from mien.see.face import Frame
 from mien.see.picture import Image
 from mien.sources.names import check_file, local_path
-from mien.sources.pillow import decode, explained, rgb_of
+from mien.sources.pillow import MEGAPIXELS, decode, explained, rgb_of
 
 AnyPicture = str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDArray[Any]
 """What `open_picture` takes."""
 
 
-def open_picture(picture: AnyPicture) -> Frame:
+def open_picture(picture: AnyPicture, *, megapixels: float = MEGAPIXELS) -> Frame:
     """Open one picture: a file by its name, its bytes, an open file, a PIL image, or an array.
 
     An array is uint8, RGB (height, width, 3) or gray (height, width). Anything else is turned upright by its EXIF
     orientation and becomes RGB bytes: transparency over white, more than 8 bits scaled down, of an animation the first
-    frame that is not of one colour. Raises SourceError; warns by SourceWarning where the end of a file is missing.
+    frame that is not of one colour. A file of more than so many `megapixels` is refused before it is decoded. Raises
+    SourceError; warns by SourceWarning where the end of a file is missing.
     """
     if isinstance(picture, PIL.Image.Image):
         return Frame(rgb_of(picture))
     if isinstance(picture, bytes | bytearray | memoryview):
-        return Frame(_from_bytes(bytes(picture), "what was given as bytes"))
+        return Frame(_from_bytes(bytes(picture), "what was given as bytes", megapixels))
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-        return Frame(_from_bytes(_standard_input(), "standard input"), "-") if name == "-" else _from_file(name)
+        if name == "-":
+            return Frame(_from_bytes(_standard_input(), "standard input", megapixels), "-")
+        return _from_file(name, megapixels)
     if hasattr(picture, "__array__"):  # NumPy's own, and those of PyTorch and others
         return Frame(_checked(np.asarray(picture)))
     if hasattr(picture, "read"):
-        return _from_open_file(picture)
+        return _from_open_file(picture, megapixels)
     kind = type(picture).__name__
     raise SourceError(f"{kind} is no picture: give a path, bytes, an open file, a PIL image or an array")
 
 
-def _from_file(name: str) -> Frame:
+def _from_file(name: str, megapixels: float) -> Frame:
     if not isinstance(name, str):
         raise SourceError(f"{name!r} is no name: give text")
     path = local_path(name)
     check_file(path, "give a picture")
     with explained(str(path)), path.open("rb") as file:
-        return Frame(decode(file, str(path)), name=str(path))
+        return Frame(decode(file, str(path), megapixels), name=str(path))
 
 
 def _standard_input() -> bytes:
@@ -58,20 +61,20 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _from_open_file(file: IO[bytes]) -> Frame:
+def _from_open_file(file: IO[bytes], megapixels: float) -> Frame:
     name = getattr(file, "name", "")
     shown = str(name) if isinstance(name, str) and name else "the open file"
     with explained(shown):
         data = file.read()
     if not isinstance(data, bytes):
         raise SourceError(f"{shown} is open as text: open it in mode 'rb'")
-    return Frame(_from_bytes(data, shown), name=name if isinstance(name, str) else "")
+    return Frame(_from_bytes(data, shown, megapixels), name=name if isinstance(name, str) else "")
 
 
-def _from_bytes(data: bytes, shown: str) -> Image:
+def _from_bytes(data: bytes, shown: str, megapixels: float) -> Image:
     if not data:
         raise SourceError(f"{shown} is empty: give all of a picture file")
-    return decode(BytesIO(data), shown)
+    return decode(BytesIO(data), shown, megapixels)
 
 
 def _checked(array: NDArray[np.generic]) -> Image:

@@ -49,7 +49,7 @@ TURNS: dict[int, Orientation] = {
 """What EXIF's orientations but the first mean, as a video's display matrix says it."""
 
 
-def decode(file: IO[bytes], shown: str) -> Image:
+def decode(file: IO[bytes], shown: str, megapixels: float = MEGAPIXELS) -> Image:
     """Return the upright RGB bytes of a picture file, which messages call `shown`.
 
     Raises SourceError; warns by SourceWarning where the end of the file is missing.
@@ -58,13 +58,13 @@ def decode(file: IO[bytes], shown: str) -> Image:
         try:
             opened = PIL.Image.open(file)
         except PIL.UnidentifiedImageError:
-            return _decoded_otherwise(file, shown)
+            return _decoded_otherwise(file, shown, megapixels)
         with opened:
             if opened.format == "EPS":
                 raise SourceError(f"{shown} is PostScript, a program and no picture: convert it to PNG")
             width, height = opened.size
-            if width * height > MEGAPIXELS * 10**6:
-                raise SourceError(f"{shown} has more than {MEGAPIXELS} megapixels: make it smaller")
+            if width * height > megapixels * 1e6:
+                raise SourceError(f"{shown} has more than {megapixels:g} megapixels: make it smaller")
             large = _decoded_large(opened, file)
             if large is not None:
                 return _turned(large, _orientation(opened))
@@ -93,10 +93,10 @@ def explained(shown: str) -> Iterator[None]:
         raise SourceError(f"{shown} cannot be decoded ({reason(error)}): is it a whole copy?") from error
 
 
-def _decoded_otherwise(file: IO[bytes], shown: str) -> Image:
+def _decoded_otherwise(file: IO[bytes], shown: str, megapixels: float) -> Image:
     """Return the pixels of what Pillow does not know."""
     file.seek(0)
-    rgb = decode_heif(file, shown)
+    rgb = decode_heif(file, shown, megapixels)
     if rgb is not None:
         return rgb
     if is_video(shown):

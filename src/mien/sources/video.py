@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from contextlib import closing
+from io import BytesIO
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mien.errors import SourceError
 from mien.see.face import Frame
 from mien.see.picture import Image, Picture
-from mien.sources.decode import decoded, open_container
+from mien.sources.decode import MEGAPIXELS, decoded, open_container
 from mien.sources.live import Live, camera, stream
 from mien.sources.names import check_file, is_camera, is_sequence, is_url, local_path, without_password
 from mien.sources.prefetch import LEAVE, Ask, cores, never, prefetch
 from mien.sources.source import Clock, PendingFrame, Sampling, Source, SourceStats
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 """The protocols of cameras and broadcasts; behind HTTP may be either."""
@@ -69,6 +75,7 @@ class VideoFile:
     """
 
     live = False
+    megapixels: float = MEGAPIXELS  # of a frame, at most
 
     def __init__(
         self,
@@ -104,11 +111,14 @@ class VideoFile:
 
     def _is_local(self) -> bool:
         """Whether it is a file of this machine: what comes over a network may take any time."""
-        return self.address.startswith("file:")
+        return self.address.startswith(("file:", "memory:"))
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        return open_container(self.address, self.name, self.timeout)
 
     def _look(self, _: Ask) -> Generator[tuple[float | None, bool, float]]:
         """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
-        container, video = open_container(self.address, self.name, self.timeout)
+        container, video = self._open()
         with container:
             duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
             ends = duration is not None or (container.size > 0 and container.format.name not in PLAYLISTS)
@@ -116,9 +126,9 @@ class VideoFile:
 
     def _frames(self, stop: Ask) -> Generator[Frame]:
         takes, clock = self.sampling.start(), Clock(self.step)
-        container, video = open_container(self.address, self.name, self.timeout)
+        container, video = self._open()
         with container:
-            for pending in decoded(container, video, self.stats):
+            for pending in decoded(container, video, self.stats, megapixels=self.megapixels):
                 if stop():
                     return
                 index, time = self.stats.frames, clock(pending.stamp)
@@ -137,3 +147,22 @@ class VideoFile:
         except SourceError:
             self.stats.corrupt += 1
             return None
+
+
+class VideoBytes(VideoFile):
+    """A video file that is in memory, whoever it comes from: nothing else is opened, whatever it names.
+
+    One whose frames have more than so many `megapixels` is refused before it is decoded. Raises SourceError.
+    """
+
+    def __init__(self, data: bytes, name: str = "the video", *, megapixels: float = MEGAPIXELS) -> None:
+        self.data, self.megapixels = data, megapixels
+        super().__init__("memory:", name)
+        self.sound = None
+
+    def _open(self) -> tuple[InputContainer, VideoStream]:
+        container, video = open_container(BytesIO(self.data), self.name, megapixels=self.megapixels)
+        if video.width * video.height > self.megapixels * 1e6:
+            container.close()
+            raise SourceError(f"{self.name} has frames of more than {self.megapixels:g} megapixels: make it smaller")
+        return container, video
