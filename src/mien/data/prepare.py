@@ -75,7 +75,7 @@ def load(folder: Path, name: str) -> Split:
             if key in NEEDED or path.exists():
                 with path.open("rb") as file:
                     # np.load would open other kinds of files as well
-                    arrays[key] = np.lib.format.read_array(file)  # type: ignore[no-untyped-call]
+                    arrays[key] = np.lib.format.read_array(file)
         except FileNotFoundError:
             raise NotPreparedError(folder, path) from None
         except (OSError, ValueError) as error:

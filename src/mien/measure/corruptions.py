@@ -36,7 +36,7 @@ def jpeg(face: Image, severity: int, _: np.random.Generator) -> Image:
     """JPEG of quality 50 down to 8."""
     quality = (50, 30, 20, 12, 8)[severity]
     encoded = cv2.imencode(".jpg", face, (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
-    return _bytes(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE))
+    return _bytes(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)))
 
 
 def brightness(face: Image, severity: int, rng: np.random.Generator) -> Image:
