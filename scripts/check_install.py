@@ -1,4 +1,4 @@
-"""Check what the base install promises: its size, no framework or pickled weights in it, how long `import mien` takes."""
+"""Check what the base install promises: its size, what is not in it, how long `import mien` takes."""
 
 import importlib.util
 import statistics
