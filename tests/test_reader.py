@@ -155,7 +155,7 @@ def test_results_come_as_they_are_ready_and_no_more_is_read_than_that(reader: Re
 def test_what_is_no_picture_raises_at_the_call(reader: Reader) -> None:
     for thing in (None, 7, b"", "", np.zeros((4, 4, 3)), np.zeros((2, 4, 4, 3), np.uint8), Path("missing.jpg")):
         with pytest.raises(SourceError):
-            reader.read(thing)  # type: ignore[call-overload]
+            reader.read(thing)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="workers is 0"):
         reader.read([ASTRONAUT], workers=0)
 

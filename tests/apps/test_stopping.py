@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,11 +15,11 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> list[object]:
+def handlers() -> Iterator[None]:
     """Handlers of the test, whichever way it was started."""
     before = {number: signal.signal(number, noted) for number in NUMBERS}
     seen.clear()
-    yield seen  # type: ignore[misc]
+    yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
