@@ -15,11 +15,11 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[list[object]]:
+def handlers() -> Iterator[None]:
     """Handlers of the test, whichever way it was started."""
     before = {number: signal.signal(number, noted) for number in NUMBERS}
     seen.clear()
-    yield seen
+    yield
     for number, handler in before.items():
         signal.signal(number, handler)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import struct
+import subprocess
+import sys
+import textwrap
 import warnings
 import zlib
 from collections.abc import Callable
@@ -131,6 +134,43 @@ def test_the_exif_orientation_is_obeyed(tmp_path: Path, orientation: int) -> Non
     for name in ("turned.jpg", "turned.png", "turned.webp", "turned.tif"):
         (stored if how is None else stored.transpose(how)).save(tmp_path / name, exif=exif, quality=95)
         assert quarters(open_picture(tmp_path / name).image) == [RED, GREEN, BLUE, WHITE]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK", "I;16"])
+def test_a_large_picture_that_waits_on_the_disk_is_the_same(
+    tmp_path: Path, orientation: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    values = np.random.default_rng(0).integers(0, 4096, (50, 70), np.uint16)
+    stored = PIL.Image.fromarray(values) if mode == "I;16" else corners().convert(mode)
+    stored.save(tmp_path / "a.tif", exif=exif)
+    usual = open_picture(tmp_path / "a.tif").image
+    monkeypatch.setattr("mien.sources.pillow.LARGE", 1)
+    monkeypatch.setattr("mien.sources.pillow.STRIP", 150)  # a few rows
+    large = open_picture(tmp_path / "a.tif").image
+    assert (large == usual).all()
+    assert large.flags.c_contiguous and large.flags.writeable
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how much memory was held at most")
+def test_a_large_picture_stands_in_memory_once(tmp_path: Path) -> None:
+    side = 7200
+    PIL.Image.linear_gradient("L").resize((side, side)).convert("RGB").save(tmp_path / "large.jpg", quality=30)
+    program = f"""
+        import re
+        from pathlib import Path
+        from mien.sources.pictures import open_picture
+        def held():
+            return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+        before = held()
+        assert open_picture({str(tmp_path / "large.jpg")!r}).image.shape == ({side}, {side}, 3)
+        print(held() - before)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 6 * side * side  # bytes: 4 a pixel for Pillow, and some for strips; with the array 7
 
 
 def test_a_broken_exif_block_does_not_hide_the_picture(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
@@ -27,14 +27,13 @@ from mien.sources.planes import Orientation
 MEGAPIXELS = 200
 """A picture of more pixels is refused before it is decoded: every copy of it takes 3 bytes a pixel, 600 MB."""
 
-LARGE = 50 * 10**6  # pixels from which on it matters how often a picture stands in memory
+LARGE = 50 * 10**6  # pixels from which on it matters that a picture stands in memory twice
 STRIP = 1 << 22  # pixels that are converted at a time
 
 LOOKED_AT = 100  # frames of an animation in which one that shows something is looked for
 PLAIN = 16  # a picture whose values differ by less is of one colour, as frames before a film begins
 
-END_OF = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
-"""The last bytes of a whole file, by its format."""
+END_OF_JPEG = b"\xff\xd9"
 
 ORIENTATION = 0x0112  # in EXIF
 TURNS: dict[int, Orientation] = {
@@ -65,11 +64,10 @@ def decode(file: IO[bytes], shown: str, megapixels: float = MEGAPIXELS) -> Image
             width, height = opened.size
             if width * height > megapixels * 1e6:
                 raise SourceError(f"{shown} has more than {megapixels:g} megapixels: make it smaller")
-            large = _decoded_large(opened, file)
-            if large is not None:
-                return _turned(large, _orientation(opened))
             with _loaded(opened, file, shown) as picture:
-                return _turned(_rgb(picture), _orientation(picture))
+                if width * height < LARGE:
+                    return _turned(_rgb(picture), _orientation(picture))
+                return _rgb_by_disk(picture)
 
 
 def rgb_of(picture: PIL.Image.Image) -> Image:
@@ -104,29 +102,6 @@ def _decoded_otherwise(file: IO[bytes], shown: str, megapixels: float) -> Image:
     raise SourceError(f"{shown} is not a picture in a format that can be read: try JPEG or PNG")
 
 
-def _decoded_large(picture: PIL.Image.Image, file: IO[bytes]) -> Image | None:
-    """Return the pixels of a large picture of colour, as it lies in the file; None for all others.
-
-    Pillow takes 4 bytes a pixel, beside the 3 of the array; OpenCV gives the same pixels in the array alone.
-    """
-    if picture.width * picture.height < LARGE or picture.mode != "RGB" or picture.has_transparency_data:
-        return None
-    end = END_OF.get(picture.format or "")
-    file.seek(-len(end or b"."), os.SEEK_END)
-    if end is None or file.read() != end:
-        return None
-    file.seek(0)
-    data = np.frombuffer(file.read(), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    file.seek(0)
-    if decoded is None:
-        return None
-    image = np.asarray(decoded, np.uint8)
-    for strip in _strips(picture.size):
-        image[strip] = image[strip][:, :, ::-1]  # blue, green, red
-    return image
-
-
 def _loaded(picture: PIL.Image.Image, file: IO[bytes], shown: str) -> PIL.Image.Image:
     """Return a picture that is decoded: of an animation a frame that shows something, of a cut file what is there."""
     try:
@@ -136,7 +111,7 @@ def _loaded(picture: PIL.Image.Image, file: IO[bytes], shown: str) -> PIL.Image.
             raise
         if picture.format == "JPEG":  # with its end put there, the decoder gives out all that came before
             file.seek(0)
-            picture = PIL.Image.open(BytesIO(file.read() + END_OF["JPEG"]))
+            picture = PIL.Image.open(BytesIO(file.read() + END_OF_JPEG))
             picture.load()
         vars(picture)["tile"] = []  # Pillow would begin anew; what it has decoded is there
         if _is_plain(picture):
@@ -239,12 +214,39 @@ def _pillow_quiet() -> Iterator[None]:
 
 
 def _rgb(picture: PIL.Image.Image) -> Image:
-    """Return the pixels as RGB bytes, (height, width, 3); strip by strip, for the sake of memory."""
-    width, height = picture.size
-    rgb, convert = np.empty((height, width, 3), np.uint8), _conversion(picture)
-    for strip in _strips(picture.size):
-        rgb[strip] = np.asarray(convert(picture.crop((0, strip.start, width, strip.stop))))
+    """Return the pixels as RGB bytes, (height, width, 3)."""
+    rgb = np.empty((picture.height, picture.width, 3), np.uint8)
+    for strip, pixels in _converted(picture):
+        rgb[strip] = pixels
     return rgb
+
+
+def _rgb_by_disk(picture: PIL.Image.Image) -> Image:
+    """Return the upright RGB bytes of a large picture, which is closed.
+
+    Pillow takes 4 bytes a pixel and the array 3: between the two the pixels wait in a temporary file, so that they are
+    never in memory at the same time.
+    """
+    size, turn = picture.size, _orientation(picture) or (1, 0, 0, 1)
+    a, b, c, d = turn
+    upright = np.empty((*(size if b else size[::-1]), 3), np.uint8)
+    as_it_lies = turned(upright, (a, c, b, d))  # the inverse of a turn
+    with TemporaryFile() as waiting:
+        for _, pixels in _converted(picture):
+            waiting.write(pixels.tobytes())
+        picture.close()
+        waiting.seek(0)
+        for strip in _strips(size):
+            rows = np.fromfile(waiting, np.uint8, (strip.stop - strip.start) * size[0] * 3)
+            as_it_lies[strip] = rows.reshape(-1, size[0], 3)
+    return upright
+
+
+def _converted(picture: PIL.Image.Image) -> Iterator[tuple[slice, Image]]:
+    """Yield the pixels as RGB bytes, strip by strip, each with its rows."""
+    convert = _conversion(picture)
+    for strip in _strips(picture.size):
+        yield strip, np.asarray(convert(picture.crop((0, strip.start, picture.width, strip.stop))))
 
 
 def _conversion(picture: PIL.Image.Image) -> Callable[[PIL.Image.Image], PIL.Image.Image]:
