@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,29 +13,20 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from mien import __version__
-from mien.apps.server import documents
+from mien.apps.server import documents, page
 from mien.apps.server.guard import Guard
 from mien.apps.server.intake import Intake
 from mien.apps.server.metrics import Metrics
 from mien.apps.server.problems import HANDLERS, Problem
 from mien.apps.server.read import FORMATS, Pictures
-from mien.apps.server.settings import PAGE, Settings
+from mien.apps.server.settings import Settings
 from mien.apps.server.video import Video
 from mien.apps.server.watch import Watch
 from mien.apps.server.work import Places, Threads, while_there
 from mien.reader import Reader
-
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob:; media-src 'self' blob:; style-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
-"""What the page may do, of which nothing leads to another site."""
 
 
 class Service:
@@ -95,11 +85,8 @@ class Service:
             Route("/metrics", self.counts),
             Route("/openapi.json", partial(_json, document)),
             Route("/docs", partial(_html, documents.page(document))),
+            *page.routes(),
         ]
-        if (PAGE / "index.html").is_file():
-            routes.append(Mount("/", Page(directory=PAGE, html=True)))
-        else:
-            routes.append(Route("/", partial(_html, documents.no_page())))
         guard = Middleware(Guard, settings=self.settings, metrics=self.metrics)
         return Starlette(routes=routes, middleware=[guard], exception_handlers=HANDLERS, lifespan=self._lifespan)
 
@@ -108,25 +95,6 @@ class Service:
         await self.threads.run(self.pictures.warm_up)
         yield
         self.threads.close()
-
-
-class Page(StaticFiles):
-    """The built page."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file of it, under the page's own policy; it may be kept if it is asked for anew whether it has changed."""
-        response = await super().get_response(path, scope)
-        response.headers["content-security-policy"] = PAGE_POLICY
-        response.headers["cache-control"] = "no-cache"
-        return response
-
-
-for _ending, _kind in (
-    (".js", "text/javascript"),
-    (".wasm", "application/wasm"),
-    (".onnx", "application/octet-stream"),
-):
-    mimetypes.add_type(_kind, _ending)  # systems differ, and browsers are strict
 
 
 async def _json(document: dict[str, Any], _: Request) -> Response:

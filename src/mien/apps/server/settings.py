@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 
 from mien.errors import MienError
 from mien.sources.prefetch import cores
 
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
 """Letters that may stand in a header, an address and the name of a WebSocket's protocol."""
-
-PAGE = Path(__file__).parents[2] / "page"
-"""Where the build of the page puts its files, and the wheel has them."""
 
 
 @dataclass(frozen=True)
