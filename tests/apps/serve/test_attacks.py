@@ -108,7 +108,7 @@ def test_pictures_and_videos_of_too_many_pixels_are_refused_before_they_are_deco
     refused = httpx.post(f"{strict.url}/v1/read", content=bomb.getvalue(), timeout=60)
     assert (refused.status_code, refused.json()["detail"]) == (
         422,
-        "the bytes has more than 0.3 megapixels: make it smaller",
+        "what was given as bytes has more than 0.3 megapixels: make it smaller",
     )
     assert time.monotonic() - began < 5
     video = httpx.post(f"{strict.url}/v1/video", content=film(size=(800, 600), frames=3).read_bytes(), timeout=60)

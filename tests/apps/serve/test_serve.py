@@ -95,7 +95,7 @@ def test_a_broken_picture_is_a_problem_with_the_librarys_sentence_and_the_others
 
 def test_a_picture_whose_end_is_missing_is_read_and_says_so(client: httpx.Client) -> None:
     [found] = client.post("/v1/read", content=PICTURE[:30_000]).json()["pictures"]
-    assert found["warning"] == "the bytes ends early: the part that is there is read"
+    assert found["warning"] == "what was given as bytes ends early: the part that is there is read"
     assert len(found["rows"]) == 1
 
 
