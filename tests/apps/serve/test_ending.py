@@ -46,7 +46,7 @@ def refused(*options: object, **environment: str) -> str:
         (["--host", "192.0.2.1", "--no-token"], "cannot listen on 192.0.2.1:8000 ("),
         (["--host", "no.such.name.invalid", "--no-token"], "no.such.name.invalid is no address of this computer ("),
         (["--queue", "0"], "Invalid value for '--queue'"),
-        (["--timeout", "nan"], "Invalid value for '--timeout': nan is no size or time"),
+        (["--timeout", "nan"], "Invalid value for '--timeout': "),
         (["--port", "70000"], "Invalid value for '--port'"),
         (["--model", "nowhere.onnx", "--port", "0"], "there is no model at nowhere.onnx"),
     ],
