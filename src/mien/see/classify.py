@@ -13,8 +13,9 @@ from mien.errors import ModelError
 from mien.labels import EMOTIONS, SIDE
 from mien.see.crop import crop
 from mien.see.face import Face, Frame, Reading
+from mien.see.foreign import open_limited, try_out
 from mien.see.picture import Floats, Image
-from mien.see.weights import Device, find, open_session, read
+from mien.see.weights import Device, find, is_file, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
 Model = Literal["s", "m"]
@@ -56,10 +57,13 @@ class Classifier:
         if head is not None and head not in HEADS:
             raise ValueError(f"head is {head!r}: choose one of {', '.join(HEADS)}")
         self.path = model_path(model)
+        self.metadata: dict[str, str] = {}
         packaged = _packaged(model)
         content = read(packaged) if packaged else self.path
+        if not packaged:
+            self._try_out()
         self._session = open_session(content, threads=threads, device=device)
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
         self.head = head or self.metadata.get("head", "official")
         if self.head not in self.heads:
@@ -98,6 +102,14 @@ class Classifier:
         if not np.isfinite(scores).all():
             raise ModelError(f"{self.path} gives scores that are no numbers: its training failed, use another model")
         return scores
+
+    def _try_out(self) -> None:
+        """Raise ModelError unless somebody's model file gives probabilities, within limits of time and memory."""
+        if not is_file(self.path):  # which `open_session` says
+            return
+        self._session = open_limited(self.path)
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        try_out(self._session, [name for name in self._checked() if name != "blend"], self.path)
 
     def _checked(self) -> tuple[str, ...]:
         """The heads of the file, once its input, outputs and label names are those of an emotion network."""
