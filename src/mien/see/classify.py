@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +16,7 @@ from mien.see.crop import crop
 from mien.see.face import Face, Frame, Reading
 from mien.see.foreign import open_limited, try_out
 from mien.see.picture import Floats, Image
-from mien.see.weights import Device, find, is_file, open_session, read
+from mien.see.weights import Device, find, open_session, read
 
 PACKAGED = {"s": "emotion.onnx", "m": "emotion-m.onnx"}  # by size; a file of such a name is ./s, ./m
 Model = Literal["s", "m"]
@@ -57,13 +58,12 @@ class Classifier:
         if head is not None and head not in HEADS:
             raise ValueError(f"head is {head!r}: choose one of {', '.join(HEADS)}")
         self.path = model_path(model)
-        self.metadata: dict[str, str] = {}
         packaged = _packaged(model)
         content = read(packaged) if packaged else self.path
         if not packaged:
             self._try_out()
         self._session = open_session(content, threads=threads, device=device)
-        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
         self.head = head or self.metadata.get("head", "official")
         if self.head not in self.heads:
@@ -103,14 +103,6 @@ class Classifier:
             raise ModelError(f"{self.path} gives scores that are no numbers: its training failed, use another model")
         return scores
 
-    def _try_out(self) -> None:
-        """Raise ModelError unless somebody's model file gives probabilities, within limits of time and memory."""
-        if not is_file(self.path):  # which `open_session` says
-            return
-        self._session = open_limited(self.path)
-        self.metadata = self._session.get_modelmeta().custom_metadata_map
-        try_out(self._session, [name for name in self._checked() if name != "blend"], self.path)
-
     def _checked(self) -> tuple[str, ...]:
         """The heads of the file, once its input, outputs and label names are those of an emotion network."""
         labels = self.metadata.get("emotions", "")
@@ -125,3 +117,11 @@ class Classifier:
         if not right or any(shape != [len(EMOTIONS)] for shape in outputs.values()):
             raise ModelError(f"{self.path} has inputs or outputs of other shapes: write it anew with `mien export`")
         return HEADS if "ferplus" in outputs else HEADS[:1]
+
+    def _try_out(self) -> None:
+        """Raise ModelError unless somebody's model file gives probabilities, within limits of time and memory."""
+        with suppress(OSError, ValueError):  # a name too long, or with a NUL: `open_session` says what is wrong
+            if self.path.is_file():
+                self._session = open_limited(self.path)
+                self.metadata = self._session.get_modelmeta().custom_metadata_map
+                try_out(self._session, [name for name in self._checked() if name != "blend"], self.path)

@@ -100,7 +100,7 @@ def open_session(
     truncated or not ONNX, or where the device is not to be had.
     """
     name = str(model) if isinstance(model, Path) else "the model"
-    if isinstance(model, Path) and not is_file(model):
+    if isinstance(model, Path) and not _is_file(model):
         raise ModelError(f"there is no model at {model}: give s, m or the path of an ONNX file")
     if PROVIDERS[device] not in ort.get_available_providers():
         raise ModelError(f"this install of ONNX Runtime has no {device}: pip install onnxruntime-gpu, or use cpu")
@@ -114,8 +114,7 @@ def open_session(
         raise ModelError(f"{name} cannot be used: is it a whole file that `mien export` wrote?") from error
 
 
-def is_file(path: Path) -> bool:
-    """Tell whether there is such a file. Raises ModelError for what cannot be a name."""
+def _is_file(path: Path) -> bool:
     try:
         return path != Path() and path.is_file()
     except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered
