@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, get_args
@@ -120,8 +119,8 @@ class Classifier:
 
     def _try_out(self) -> None:
         """Raise ModelError unless somebody's model file gives probabilities, within limits of time and memory."""
-        with suppress(OSError, ValueError):  # a name too long, or with a NUL: `open_session` says what is wrong
-            if self.path.is_file():
-                self._session = open_limited(self.path)
-                self.metadata = self._session.get_modelmeta().custom_metadata_map
-                try_out(self._session, [name for name in self._checked() if name != "blend"], self.path)
+        limited = open_limited(self.path)
+        if limited is None:  # no file, which `open_session` says
+            return
+        self._session, self.metadata = limited, limited.get_modelmeta().custom_metadata_map
+        try_out(limited, [name for name in self._checked() if name != "blend"], self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -19,11 +20,13 @@ SECONDS = 20.0  # that it may take
 ROUNDING = 0.01  # by which the sum of seven probabilities may miss 1
 
 
-def open_limited(path: Path) -> ort.InferenceSession:
-    """Open a model file of which nothing is computed yet. Raises ModelError where it is none.
+def open_limited(path: Path) -> ort.InferenceSession | None:
+    """Open a model file of which nothing is computed yet; None where there is no file. Raises ModelError.
 
     The graph is not optimised: that would compute all that depends on constants alone, without any limit.
     """
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a name is too long
+        return None
     _limit_memory()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
