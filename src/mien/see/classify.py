@@ -12,6 +12,7 @@ from mien.errors import ModelError
 from mien.labels import EMOTIONS, SIDE
 from mien.see.crop import crop
 from mien.see.face import Face, Frame, Reading
+from mien.see.foreign import open_limited, try_out
 from mien.see.picture import Floats, Image
 from mien.see.weights import Device, find, open_session, read
 
@@ -71,6 +72,8 @@ class Classifier:
             raise ValueError(f"head is {head!r}: choose one of {', '.join(HEADS)}")
         name = _packaged(model)
         self.path = model_path(model)
+        if not name:
+            self._try_out()
         self._session = open_session(read(name) if name else self.path, threads=threads, device=device)
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self.heads = self._checked()
@@ -129,3 +132,11 @@ class Classifier:
         if not right or any(shape != [len(EMOTIONS)] for shape in outputs.values()):
             raise ModelError(f"{self.path} has inputs or outputs of other shapes: write it anew with `mien export`")
         return HEADS if "ferplus" in outputs else HEADS[:1]
+
+    def _try_out(self) -> None:
+        """Raise ModelError unless somebody's model file gives probabilities, within limits of time and memory."""
+        limited = open_limited(self.path)
+        if limited is None:  # no file, which `open_session` says
+            return
+        self._session, self.metadata = limited, limited.get_modelmeta().custom_metadata_map
+        try_out(limited, [name for name in self._checked() if name != "blend"], self.path)
