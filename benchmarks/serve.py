@@ -5,7 +5,7 @@
 Everything is on this computer: the server as a process on a loopback port, the clients in this one. The pictures are of
 640x480, each with the portrait of assets/ in another place and size, so that every answer shows whether it belongs to
 its picture. The pipeline alone is a process of its own that reads the same pictures from memory with as many threads as
-the server has, before and after the clients. A client that is told that the server is busy waits a second, as it is
+the server has, by turns with the clients. A client that is told that the server is busy waits a second, as it is
 asked to. Streams send ten pictures a second each over WebSockets. Wall-clock figures want a quiet machine; the seconds
 of CPU that a picture takes hold on a busy one as well.
 """
@@ -20,7 +20,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -40,7 +40,8 @@ PORTRAIT = Path(__file__).parents[1] / "assets" / "astronaut.jpg"
 WIDTH, HEIGHT = 640, 480
 PICTURES = 12
 RATE = 10  # pictures a second of a stream
-MOST = 100_000  # requests of a run
+MOST = 100_000  # requests of a turn
+TURNS = 5
 
 
 def main() -> None:
@@ -53,59 +54,61 @@ def main() -> None:
     options = parser.parse_args()
     pictures = make_pictures()
     if options.alone:
-        print(*alone(pictures, options.seconds))
+        alone(pictures)
         return
     expected = [Reader().read(picture).to_dicts() for picture in pictures]
-    rates = [alone_in_a_process(options.seconds)]
-    with serving() as (address, process):
-        ask_all(address, pictures, expected, 4, min(5, options.seconds))  # warm
-        before = memory(process)
-        served = []
+    with serving() as (address, server), pipeline_alone() as ask_pipeline:
+        ask_all(address, pictures, expected, 4, min(5, options.seconds), Load())  # warm
+        ask_pipeline(min(2, options.seconds))
+        before = memory(server)
         for clients in options.clients:
-            used = cpu(process)
-            load = ask_all(address, pictures, expected, clients, options.seconds)
-            served.append((clients, load, (cpu(process) - used) / max(1, len(load.waited)), memory(process)))
-        rates.append(alone_in_a_process(options.seconds))
-        (first, used_first), (last, used_last) = rates
-        pipeline, each = (first + last) / 2, (used_first + used_last) / 2
-        print(
-            f"the pipeline alone, {cores()} threads: {first:.1f} pictures a second before, {last:.1f} after, "
-            f"{each * 1000:.1f} ms of CPU a picture"
-        )
-        for clients, load, used, now in served:
-            print(
-                f"{clients} clients: {load.line()}; {used * 1000:.1f} ms of CPU; "
-                f"of the pipeline {load.rate / pipeline:.2f} by the clock, {each / used:.2f} by CPU; {now:.0f} MiB"
-            )
+            load, alone_load, used = Load(), Load(), 0.0
+            for _ in range(TURNS):  # by turns, so that both meet with what else the machine does
+                alone_load.add(*ask_pipeline(options.seconds / TURNS))
+                began = cpu(server)
+                ask_all(address, pictures, expected, clients, options.seconds / TURNS, load)
+                used += cpu(server) - began
+            print(line(clients, load, alone_load, used), f"{memory(server):.0f} MiB", flush=True)
         if options.streams:
-            used = cpu(process)
+            began = cpu(server)
             said = asyncio.run(watch_all(address, options.streams, options.seconds))
-            print(f"{said}; {(cpu(process) - used) / options.seconds:.2f} cores; {memory(process):.0f} MiB")
-        print(f"memory of the server: {before:.0f} MiB when warm, {memory(process):.0f} MiB at the end")
+            print(f"{said}; {(cpu(server) - began) / options.seconds:.2f} cores; {memory(server):.0f} MiB")
+        print(f"memory of the server: {before:.0f} MiB when warm, {memory(server):.0f} MiB at the end")
 
 
 @dataclass
 class Load:
-    """What clients met with."""
+    """What was read, and what clients met with."""
 
-    seconds: float
+    seconds: float = 0.0
+    answers: int = 0
+    cpu: float = 0.0  # seconds of it, of the pipeline alone
     waited: list[float] = field(default_factory=list)  # seconds for each answer
     refused: int = 0  # told that the server is busy
     wrong: int = 0  # of another picture
     lost: int = 0  # without an answer
 
+    def add(self, answers: int, seconds: float, cpu: float = 0.0) -> None:
+        """One turn more."""
+        self.answers, self.seconds, self.cpu = self.answers + answers, self.seconds + seconds, self.cpu + cpu
+
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return len(self.waited) / self.seconds
+        return self.answers / self.seconds
 
-    def line(self) -> str:
-        """All of it."""
-        p50, p95, p99 = np.percentile(self.waited, (50, 95, 99)) * 1000 if self.waited else (0, 0, 0)
-        return (
-            f"{self.rate:.1f} answers a second, p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms; "
-            f"{self.refused} busy, {self.wrong} of another picture, {self.lost} lost"
-        )
+
+def line(clients: int, load: Load, alone: Load, used: float) -> str:
+    """What so many clients met with, beside the pipeline alone."""
+    p50, p95, p99 = np.percentile(load.waited, (50, 95, 99)) * 1000
+    each, each_alone = used / load.answers, alone.cpu / alone.answers
+    return (
+        f"{clients} clients: {load.rate:.1f} answers a second, the pipeline alone {alone.rate:.1f}: "
+        f"{load.rate / alone.rate:.2f}; "
+        f"CPU {each * 1000:.1f} ms and {each_alone * 1000:.1f} ms: {each_alone / each:.2f}; "
+        f"p50 {p50:.0f} p95 {p95:.0f} p99 {p99:.0f} ms; "
+        f"{load.refused} busy, {load.wrong} of another picture, {load.lost} lost;"
+    )
 
 
 def make_pictures() -> list[bytes]:
@@ -123,29 +126,38 @@ def make_pictures() -> list[bytes]:
     return found
 
 
-def alone(pictures: Sequence[bytes], seconds: float) -> tuple[float, float]:
-    """Pictures a second that the library reads from memory, and the seconds of CPU of each."""
+def alone(pictures: Sequence[bytes]) -> None:
+    """Read pictures from memory for as many seconds as each line of standard input says; print what was read."""
     cv2.setNumThreads(1)  # as in the server, whose threads are as many as the cores
-    reader, ends = Reader(), 0.0
+    reader = Reader()
 
-    def until_then() -> Iterator[bytes]:
+    def until(ends: float) -> Iterator[bytes]:
         for picture in cycle(pictures):
-            if ends and time.perf_counter() > ends:
+            if time.perf_counter() > ends:
                 return
             yield picture
 
-    list(reader.read(pictures))
-    began, used = time.perf_counter(), time.process_time()
-    ends = began + seconds
-    read = sum(1 for _ in reader.read(until_then(), workers=cores()))
-    return read / (time.perf_counter() - began), (time.process_time() - used) / read
+    for asked in sys.stdin:
+        began, used = time.perf_counter(), time.process_time()
+        read = sum(1 for _ in reader.read(until(began + float(asked)), workers=cores()))
+        print(read, time.perf_counter() - began, time.process_time() - used, flush=True)
 
 
-def alone_in_a_process(seconds: float) -> tuple[float, float]:
-    """The same in a process of its own."""
-    command = [sys.executable, __file__, "--alone", "--seconds", str(seconds)]
-    rate, used = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(rate), float(used)
+@contextmanager
+def pipeline_alone() -> Iterator[Callable[[float], tuple[int, float, float]]]:
+    """The same in a process of its own: pictures, seconds by the clock, seconds of CPU."""
+    command = [sys.executable, __file__, "--alone"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(seconds: float) -> tuple[int, float, float]:
+            assert process.stdin is not None and process.stdout is not None
+            print(seconds, file=process.stdin, flush=True)
+            read, by_clock, used = process.stdout.readline().split()
+            return int(read), float(by_clock), float(used)
+
+        yield ask
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 @contextmanager
@@ -175,20 +187,23 @@ def cpu(process: subprocess.Popen[str]) -> float:
 
 
 def ask_all(
-    address: tuple[str, int], pictures: Sequence[bytes], expected: Sequence[Any], clients: int, seconds: float
-) -> Load:
+    address: tuple[str, int],
+    pictures: Sequence[bytes],
+    expected: Sequence[Any],
+    clients: int,
+    seconds: float,
+    load: Load,
+) -> None:
     """So many clients who ask one picture after the other."""
-    load = Load(seconds)
     numbers = count()
 
     async def run() -> None:
         ends = time.perf_counter() + seconds
         await asyncio.gather(*(ask(address, pictures, expected, ends, load, numbers) for _ in range(clients)))
 
-    began = time.perf_counter()
+    began, before = time.perf_counter(), len(load.waited)
     asyncio.run(run())
-    load.seconds = time.perf_counter() - began
-    return load
+    load.add(len(load.waited) - before, time.perf_counter() - began)
 
 
 async def ask(
