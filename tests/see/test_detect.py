@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.see.detect import Detector
+from mien.see.detect import Candidates, Detector, nms
 from mien.see.face import Face, iou
 from mien.see.picture import Floats, Image
 
@@ -129,6 +129,14 @@ def test_a_face_is_found_again_from_a_box_near_it(detector: Detector, portrait: 
     [again] = detector.refine(portrait, again.box[None])  # in the next frame, which is how faces are followed
     assert again and iou(face.box[None], again.box[None]) > 0.85
     assert nothing is None
+
+
+def test_nms_keeps_the_highest_score_of_boxes_that_overlap() -> None:
+    boxes = np.array([(0, 0, 10, 10), (2, 0, 12, 10), (4, 0, 14, 10), (50, 0, 60, 10)], np.float32)
+    candidates = Candidates(floats(0.7, 0.9, 0.8, 0.6), boxes, np.zeros((4, 5, 2), np.float32))
+    assert nms(candidates, 0.5).scores.tolist() == pytest.approx([0.9, 0.6])  # the overlaps are 2/3, 2/3 and 3/7
+    assert nms(candidates, 0.7).scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert nms(candidates, 0.7, of_smaller=True).scores.tolist() == pytest.approx([0.9, 0.6])
 
 
 def test_no_boxes_are_refined_to_no_faces(detector: Detector, portrait: Image) -> None:

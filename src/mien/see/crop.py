@@ -1,4 +1,4 @@
-"""The crop of a face: upright and as FER2013 frames it, whatever the picture's size."""
+"""Crops of faces as FER2013 frames them: upright, gray, 48 x 48 pixels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from mien.labels import SIDE
 from mien.see.face import Face
 from mien.see.picture import Image, Part, Picture, halved, picture_of
 
-# How FER2013 frames a face, the medians of docs/crop.md:
-BY_SPREAD = 4.27  # the frame's side for the root mean square distance of the landmarks from their mean
-ABOVE = 0.084  # how far the frame's centre lies above that mean, in sides of the frame
-BY_BOX = 0.956  # the frame's side for the longer side of the detector's box, which has the same centre
+# How FER2013 frames a face, as medians (docs/crop.md):
+BY_SPREAD = 4.27  # side of the frame / root mean square distance of the landmarks from their mean
+ABOVE = 0.084  # how far the frame's centre is above that mean, in sides of the frame
+BY_BOX = 0.956  # side of the frame / longer side of the detector's box, about the same centre
 
 
 def crop(image: Image | Picture, face: Face) -> Image:
-    """The face upright and as FER2013 frames it, by its landmarks: gray bytes (48, 48) of RGB bytes (height, width, 3).
+    """Return a face as FER2013 frames it, upright by its landmarks: gray bytes (48, 48).
 
-    Shrinking averages areas; beyond the picture its outermost pixels go on.
+    `image` is RGB bytes (height, width, 3). Shrinking averages areas; beyond its edges the picture repeats its
+    outermost pixels.
     """
     if np.isnan(face.landmarks).any():  # the box is the face
         box = face.box.astype(np.float64)
@@ -36,14 +37,14 @@ def crop(image: Image | Picture, face: Face) -> Image:
 
 
 def crop_by_box(image: Image | Picture, face: Face) -> Image:
-    """The face as FER2013 frames it, by its box: as `crop`, but as it leans. For comparison."""
+    """Return a face as `crop` does, but framed by its box and not turned upright: for comparison (docs/crop.md)."""
     box = face.box.astype(np.float64)
     return _sample(picture_of(image), (box[:2] + box[2:]) / 2, BY_BOX * float((box[2:] - box[:2]).max()), 0.0)
 
 
 def _sample(picture: Picture, centre: NDArray[np.float64], side: float, roll: float) -> Image:
-    """A square of the picture as gray bytes (48, 48), turned clockwise by `roll` radians."""
-    x, y = centre.tolist()  # numbers from here on: arrays of two or three would take twice the time
+    """A square of the picture, `side` pixels wide and turned clockwise by `roll` radians, as gray bytes (48, 48)."""
+    x, y = centre.tolist()  # plain numbers from here on: arrays of two or three would take twice the time
     side = max(side, 1.0)
     scale = min(1.0, SIDE / side)
     part, (left, top) = _part(picture, (x, y), side * 0.75 + 2 / scale)  # 0.75: the half diagonal, whatever the roll
@@ -65,7 +66,7 @@ def _sample(picture: Picture, centre: NDArray[np.float64], side: float, roll: fl
 
 
 def _part(picture: Picture, centre: tuple[float, float], reach: float) -> tuple[Part, tuple[int, int]]:
-    """What the picture has within `reach` of a point, a pixel at least, and where that begins: x, y."""
+    """The part of the picture within `reach` of a point, at least a pixel, and the x, y where it begins."""
     height, width = picture.size
     (x1, x2), (y1, y2) = (
         (int(min(max(at - reach, 0), side - 1)), int(min(max(at + reach + 1, 1), side)))

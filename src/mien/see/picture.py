@@ -1,4 +1,4 @@
-"""What a frame is made of: RGB bytes, or the planes of a video, of which only what is looked at becomes RGB."""
+"""The pixels of a frame: RGB bytes, or the planes of a video, which become RGB only where they are looked at."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-BEYOND = 128  # the gray that is seen beyond a picture
-COLOURLESS = 128  # what the planes of colour say where there is none
+BEYOND = 128  # the gray that is sampled beyond the edges of a picture
+COLOURLESS = 128  # the value of both colour planes where a picture is gray
 
 Part = tuple[slice, slice]  # rows, columns
 
 
 class Pixels:
-    """A picture that is RGB bytes already, (height, width, 3)."""
+    """A picture of RGB bytes, (height, width, 3)."""
 
     def __init__(self, rgb: Image) -> None:
         self.rgb = rgb
@@ -29,20 +29,20 @@ class Pixels:
         return self.rgb.shape[0], self.rgb.shape[1]
 
     def gray(self, part: Part) -> Image:
-        """A part of it as gray bytes."""
+        """Return a part of the picture as gray bytes (h, w)."""
         return cv2.cvtColor(self.rgb[part], cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
     def at(self, across: Floats, down: Floats) -> Image:
-        """RGB bytes at points (h, w), between pixels interpolated: (h, w, 3)."""
+        """Sample RGB bytes (h, w, 3) at x = `across` and y = `down`, both (h, w), with linear interpolation."""
         return _sampled(self.rgb, across, down, BEYOND)
 
 
 class Planes:
-    """A picture of a video as it is decoded: a plane of brightness, and two of colour at half the resolution.
+    """A frame of a video as it is decoded: a plane of brightness and two planes of colour at half the resolution.
 
-    To make RGB bytes of a whole frame takes longer than to find and read the face in it, and most of them nobody looks
-    at. `colours` (3, 4) takes brightness, blueness, redness and 1 to red, green and blue; `convert` makes the RGB
-    bytes of the whole.
+    Converting a whole frame to RGB takes longer than finding and reading the face in it, so only the parts that are
+    looked at are converted. `colours` (3, 4) maps brightness, blueness, redness and 1 to red, green and blue;
+    `convert` returns the RGB bytes of the whole frame.
     """
 
     def __init__(self, planes: tuple[Image, Image, Image], colours: Floats, convert: Callable[[], Image]) -> None:
@@ -57,17 +57,17 @@ class Planes:
 
     @property
     def rgb(self) -> Image:
-        """All of it as RGB bytes."""
+        """RGB bytes (height, width, 3) of the whole frame, converted when they are first asked for."""
         if self._rgb is None:
             self._rgb = self.convert()
         return self._rgb
 
     def gray(self, part: Part) -> Image:
-        """A part of it as gray bytes: its brightness, in the range of RGB."""
+        """Return a part of the picture as gray bytes (h, w): its brightness, in the range of RGB."""
         return cv2.transform(self.planes[0][part], self._grays)  # type: ignore[return-value]
 
     def at(self, across: Floats, down: Floats) -> Image:
-        """RGB bytes at points (h, w), between pixels interpolated: (h, w, 3)."""
+        """Sample RGB bytes (h, w, 3) at x = `across` and y = `down`, both (h, w), with linear interpolation."""
         gain, black = self._grays[0]
         beyond = round((BEYOND - black) / gain)
         half = np.float32(0.5)  # the colours' first pixel has its centre between those of the first two pixels
@@ -81,7 +81,7 @@ Picture = Pixels | Planes
 
 
 def picture_of(image: Image | Picture) -> Picture:
-    """RGB bytes (height, width, 3) as a picture; a picture as it is."""
+    """Return RGB bytes (height, width, 3) as a picture; a picture is returned as it is."""
     return Pixels(image) if isinstance(image, np.ndarray) else image
 
 
@@ -91,9 +91,9 @@ def _sampled(plane: Image, across: Floats, down: Floats, beyond: int) -> Image:
 
 
 def halved(image: Image) -> Image:
-    """Half the size, each pixel the mean of four, which is several times as fast as other sizes.
+    """Return an image at half its size, each pixel the mean of four; the last line of an odd number is left out.
 
-    The last line of an odd number is left out.
+    This ratio is several times as fast as others.
     """
     height, width = image.shape[0] // 2, image.shape[1] // 2
     even = image[: 2 * height, : 2 * width]
