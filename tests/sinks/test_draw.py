@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mien.labels import COLOURS, EMOTIONS
 from mien.see.face import Face, Reading, iou
-from mien.sinks.draw import annotate, caption, label, place, text_size
+from mien.sinks.draw import annotate, caption, fitting_label, label, place, text_size
 
 GRAY = np.full((300, 400, 3), 90, np.uint8)
 
@@ -78,6 +78,30 @@ def test_a_label_moves_inside_a_face_that_fills_the_picture() -> None:
     drawn = annotate(GRAY, [reading(0, 0, 400, 300)])
     assert (drawn[8, 8:60] != 90).all()
     assert (drawn[60, 8:60] == 90).all()
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+@pytest.mark.parametrize("person", [None, 3, 1234])
+def test_on_a_picture_as_small_as_fer2013s_the_emotion_stays_legible_and_inside(
+    emotion: str, person: int | None
+) -> None:
+    small = np.full((48, 48, 3), 90, np.uint8)
+    face = replace(reading(9, 7, 38, 43, emotion=emotion), person=person)
+    patch, colour = fitting_label(small, face), COLOURS[EMOTIONS.index(emotion)]
+    assert patch.shape[1] <= 48
+    texts = [caption(face), caption(replace(face, person=None)), caption(face).rpartition(" ")[0], emotion]
+    whole = [label(text, 11, colour) for text in texts]  # in letters that do not run together
+    assert any(np.array_equal(patch, one) for one in whole)
+    x1, y1, x2, y2 = changed(small, annotate(small, [face]))
+    assert (annotate(small, [face])[y1 : y1 + patch.shape[0], x2 - patch.shape[1] : x2] == patch).all() or (
+        annotate(small, [face])[y1 : y1 + patch.shape[0], x1 : x1 + patch.shape[1]] == patch
+    ).all()
+
+
+def test_where_there_is_room_a_label_says_all() -> None:
+    face = replace(reading(100, 100, 200, 220), person=12)
+    size, colour = text_size(GRAY, face.face.box), COLOURS[EMOTIONS.index("happy")]
+    assert np.array_equal(fitting_label(GRAY, face), label("12 · happy 70%", size, colour))
 
 
 def test_labels_hide_neither_each_other_nor_the_faces_beside_them() -> None:

@@ -28,10 +28,10 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
         outline(drawn, reading.face.box, _colour(reading), 1 + text_size(image, reading.face.box) // 8)
     for reading in readings:  # after all the boxes, whose lines would cross the labels
         box = reading.face.box
-        patch = label(caption(reading), text_size(image, box), _colour(reading))
+        patch = fitting_label(image, reading)
         x, y = place(patch, box, image, faces, labels)
         part = drawn[y : y + patch.shape[0], x : x + patch.shape[1]]
-        part[:] = patch[: part.shape[0], : part.shape[1]]  # a picture may be smaller than its label
+        part[:] = patch[: part.shape[0], : part.shape[1]]  # a picture may be smaller than any label
         labels.append(_box(x, y, patch))
     return drawn
 
@@ -50,8 +50,22 @@ def text_size(image: Image, box: Floats) -> int:
     """
     height, width = image.shape[:2]
     smallest = max(SMALLEST_TEXT, max(height, width) / 80)
-    size = max(smallest, min((box[2] - box[0]) / 7, max(height, width) / 25))
-    return max(8, int(min(size, width / 7)))  # seven heights are about as wide as the longest label
+    return int(max(smallest, min((box[2] - box[0]) / 7, max(height, width) / 25)))
+
+
+def fitting_label(image: Image, reading: Reading) -> Image:
+    """Return a label that fits into a picture: RGB bytes.
+
+    Where there is no room it is smaller, then it leaves out the probability, then the number.
+    """
+    size, seen = text_size(image, reading.face.box), reading.shown or reading
+    full, emotion = caption(reading), seen.emotion
+    numbered = full.rpartition(" ")[0]
+    choices = [(full, size), (full, SMALLEST_TEXT), (numbered, SMALLEST_TEXT)]
+    choices += [(emotion, smaller) for smaller in range(SMALLEST_TEXT, 7, -1)]
+    patches = (label(text, height, _colour(reading)) for text, height in choices)
+    fitting = (patch for patch in patches if patch.shape[1] <= image.shape[1])
+    return next(fitting, label(emotion, 8, _colour(reading)))
 
 
 @lru_cache(maxsize=1024)  # in a video the same few labels return; drawing one takes about half a millisecond
