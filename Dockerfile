@@ -13,6 +13,8 @@ FROM python:3.11-slim AS install
 WORKDIR /mien
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
+COPY web web
+COPY assets/astronaut.jpg assets/
 COPY --from=page /mien/web/dist src/mien/page
 RUN python -m venv /opt/mien && /opt/mien/bin/pip install --no-cache-dir -c constraints.txt ".[serve]"
 

@@ -26,7 +26,7 @@ def program(built: str, written: str) -> tuple[str, str]:
     """`mien` that finds the page in other places."""
     return "-c", (
         "from pathlib import Path; from mien.apps.server import page; "
-        f"page.BUILT, page.WRITTEN = Path({built!r}), (Path({written!r}),); from mien.apps.cli import main; main()"
+        f"page.BUILT, page.WRITTEN = (Path({built!r}),), (Path({written!r}),); from mien.apps.cli import main; main()"
     )
 
 

@@ -209,7 +209,7 @@ def test_the_page_is_served_where_it_is_built(serve: Callable[..., Any], tmp_pat
         (tmp_path / name).write_text(text)
     (tmp_path.parent / "secret").write_text("secret")
     program = (
-        f"from pathlib import Path; from mien.apps.server import page; page.BUILT = Path({str(tmp_path)!r}); "
+        f"from pathlib import Path; from mien.apps.server import page; page.BUILT = (Path({str(tmp_path)!r}),); "
         "from mien.apps.cli import main; main()"
     )
     built = serve(command=("-c", program))

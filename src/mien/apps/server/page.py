@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +26,9 @@ POLICY = (
 HEADERS = {"content-security-policy": POLICY, "cache-control": "no-cache"}  # kept, but asked for anew
 
 PACKAGE = Path(__file__).parents[2]
-BUILT = PACKAGE / "page"  # where the build of web/ puts its files
-WRITTEN = (PACKAGE / "web", PACKAGE.parents[1] / "web")  # in the wheel, in a copy of the source
+# in the wheel, in a copy of the source:
+BUILT = (PACKAGE / "page", PACKAGE.parents[1] / "web" / "dist")
+WRITTEN = (PACKAGE / "web", PACKAGE.parents[1] / "web")
 KINDS = {
     ".css": "text/css",
     ".html": "text/html",
@@ -44,8 +46,8 @@ def routes() -> list[BaseRoute]:
     """What answers / and all that no other route does."""
     for ending, kind in KINDS.items():
         mimetypes.add_type(kind, ending)
-    if (BUILT / "index.html").is_file():
-        return [Mount("/", Built(directory=BUILT, html=True))]
+    if built := _first(BUILT):
+        return [Mount("/", Built(directory=built, html=True))]
     files = written()
     if "index.html" not in files:
         return [Route("/", partial(_no_page))]
@@ -64,15 +66,19 @@ class Built(StaticFiles):
 
 def written() -> dict[str, Path]:
     """The files of the page as it is written, by name: its modules, of which ours replaces the engine."""
-    web = next((folder for folder in WRITTEN if (folder / "index.html").is_file()), None)
+    web = _first(WRITTEN)
     if web is None:
         return {}
     found = {file.name: file for folder in (web, web / "src") for file in folder.iterdir() if file.suffix in KINDS}
-    found["astronaut.jpg"] = next(
-        (file for file in (web / "astronaut.jpg", web.parent / "assets" / "astronaut.jpg") if file.is_file()), web
-    )
+    pictures = (web / "astronaut.jpg", web.parent / "assets" / "astronaut.jpg")
+    found |= {file.name: file for file in pictures if file.is_file()}
     found |= {"engine.js": Path(__file__).with_name("engine.js"), "notice.txt": PACKAGE / "models" / "NOTICE.md"}
     return {name: file for name, file in found.items() if name not in ("sw.js", "worker.js", "build.js")}
+
+
+def _first(folders: Sequence[Path]) -> Path | None:
+    """The first of the folders that holds a page."""
+    return next((folder for folder in folders if (folder / "index.html").is_file()), None)
 
 
 async def _file(files: dict[str, Path], request: Request) -> Response:
