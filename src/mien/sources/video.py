@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator
 from contextlib import closing
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mien.errors import SourceError
@@ -15,6 +17,10 @@ from mien.sources.live import Live, camera, stream
 from mien.sources.names import check_file, is_camera, is_sequence, is_url, local_path, without_password
 from mien.sources.prefetch import LEAVE, Ask, cores, never, prefetch
 from mien.sources.source import Clock, PendingFrame, Sampling, Source, SourceStats
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 ALWAYS_LIVE = ("rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 """The protocols of cameras and broadcasts; behind HTTP may be either."""
@@ -110,7 +116,7 @@ class VideoFile:
         """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
         container, video = open_container(self.address, self.name, self.timeout)
         with container:
-            duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
+            duration = _duration(container, video)
             ends = duration is not None or (container.size > 0 and container.format.name not in PLAYLISTS)
             yield duration, ends, 1 / float(video.average_rate or video.guessed_rate or RATE)
 
@@ -137,3 +143,16 @@ class VideoFile:
         except SourceError:
             self.stats.corrupt += 1
             return None
+
+
+def _duration(container: InputContainer, video: VideoStream) -> float | None:
+    """Return how many seconds the pictures last by what the file says of them; without that what it says of itself.
+
+    The sound may be longer. Matroska has no place for the length of a stream but a tag, which its usual writers fill.
+    """
+    if video.duration and video.duration > 0 and video.time_base:
+        return float(video.duration * video.time_base)
+    if tag := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", video.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, tag.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return container.duration / 1e6 if container.duration and container.duration > 0 else None
