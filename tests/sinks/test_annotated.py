@@ -139,7 +139,6 @@ def test_a_disk_that_fills_is_one_line_and_leaves_nothing(tmp_path: Path) -> Non
         import resource, signal, numpy as np
         from pathlib import Path
         from mien.errors import OutputError
-from mien.files import WholeFile
         from mien.sinks.pictures import AnnotatedPicture
         from mien.see.face import Frame
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as on a full disk, the write fails

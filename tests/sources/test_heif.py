@@ -171,6 +171,17 @@ def test_what_is_damaged_or_of_another_kind_is_one_line(tmp_path: Path, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_file_that_claims_more_than_may_be_decoded_is_refused_at_once() -> None:
+    tile = clouds(64, 64)
+    bombs = {
+        "more than 200 megapixels": heic([tile], (20_000, 10_001)),
+        "tiles lie beyond the picture": heic([tile] * 100, (64, 64), 10),
+    }
+    for says, data in bombs.items():
+        with pytest.raises(SourceError, match=says):
+            open_picture(data)
+
+
 def test_200_mutated_files_give_a_picture_or_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     chance, read = random.Random(0), 0
     wholes = [heic([clouds(64, 64)], (64, 64)), heic([clouds(64, 64, seed) for seed in range(4)], (128, 128), 2)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from mien.errors import SourceError
 from mien.see.picture import Image
 from mien.sources.decode import converter, pixels
 from mien.sources.names import reason
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 """What such files call themselves."""
@@ -32,31 +35,52 @@ class Layout:
     changes: Sequence[tuple[bytes, int]]  # TURN or MIRROR, with its value
 
 
-def decode_heif(file: IO[bytes], shown: str) -> Image | None:
-    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError."""
+def decode_heif(file: IO[bytes], shown: str, megapixels: float) -> Image | None:
+    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError.
+
+    One of more than so many `megapixels` is refused before it is decoded.
+    """
     import av
 
     data = file.read()
     if data[4:8] != b"ftyp" or data[8:12] not in BRANDS:
         return None
+    file.seek(0)
+    limit = {"max_pixels": str(int(megapixels * 1e6))}
     try:
         layout = layout_of(data)
-        file.seek(0)
-        with av.open(file, mode="r") as container:
-            wanted = {stream.id: stream for stream in container.streams.video if stream.id in layout.tiles}
-            tiles, convert = dict[int, Image](), converter()
-            for packet in container.demux(*wanted.values()):
-                for frame in packet.decode():
-                    assert isinstance(frame, av.VideoFrame)
-                    tiles.setdefault(packet.stream.id, pixels(frame, convert))
-            return put_together(layout, [tiles[number] for number in layout.tiles])
+        if layout.size[0] * layout.size[1] > megapixels * 1e6:
+            raise SourceError(f"{shown} has more than {megapixels:g} megapixels: make it smaller")
+        with av.open(file, mode="r", format="mov", options=limit) as container:
+            tiles = decoded_tiles(container, layout, limit)
+        return put_together(layout, [tiles[number] for number in layout.tiles])
     except (av.FFmpegError, LookupError, ValueError) as error:
         raise SourceError(f"{shown} cannot be decoded ({reason(error)}): is it a whole copy?") from None
 
 
+def decoded_tiles(container: InputContainer, layout: Layout, limit: dict[str, str]) -> dict[int, Image]:
+    """Decode the tiles of a picture: RGB bytes, by the numbers of their items. Raises ValueError."""
+    import av
+
+    wanted = [stream for stream in container.streams.video if stream.id in layout.tiles]
+    for stream in wanted:
+        stream.codec_context.options = limit
+    tiles, convert, room = dict[int, Image](), converter(), 4 * int(limit["max_pixels"])
+    for packet in container.demux(*wanted):
+        for frame in packet.decode():
+            assert isinstance(frame, av.VideoFrame)
+            room -= frame.width * frame.height
+            if room < 0:
+                raise ValueError("its tiles are larger than the picture")
+            tiles.setdefault(packet.stream.id, pixels(frame, convert))
+    return tiles
+
+
 def put_together(layout: Layout, tiles: Sequence[Image]) -> Image:
-    """Return the picture that tiles of one size, RGB bytes, make."""
-    columns = layout.columns
+    """Return the picture that tiles, RGB bytes, make. Raises ValueError where they do not fit together."""
+    columns, (high, wide) = layout.columns, tiles[0].shape[:2]
+    if (len(tiles) // columns - 1) * high >= layout.size[0] or (columns - 1) * wide >= layout.size[1]:
+        raise ValueError("tiles lie beyond the picture")
     image = np.vstack([np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)])
     image = image[: layout.size[0], : layout.size[1]]
     for change, value in layout.changes:

@@ -95,7 +95,7 @@ def explained(shown: str) -> Iterator[None]:
 def _decoded_otherwise(file: IO[bytes], shown: str) -> Image:
     """Return the pixels of what Pillow does not know."""
     file.seek(0)
-    rgb = decode_heif(file, shown)
+    rgb = decode_heif(file, shown, MEGAPIXELS)
     if rgb is not None:
         return rgb
     if is_video(shown):
