@@ -178,6 +178,14 @@ def check_output(path: Path) -> None:
         file.close() if left else _take_away(file, part)
 
 
+def sweep(folder: Path, endings: Iterable[str]) -> None:
+    """Remove the parts of files of these endings that killed runs left in a folder."""
+    for ending in endings:
+        for part in folder.glob(f"*{ending}.mien-part"):
+            with suppress(OutputError, OSError):  # another run writes it
+                _take_away(_locked(part, part), part)
+
+
 def is_folder(path: Path) -> bool:
     """Tell whether there is such a folder. Raises OutputError for what cannot be a name."""
     with explained(path):

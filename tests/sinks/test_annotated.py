@@ -14,6 +14,7 @@ import PIL.Image
 import pytest
 
 from mien.errors import OutputError
+from mien.files import WholeFile
 from mien.see.face import Frame, Reading
 from mien.sinks.pictures import FORMATS, AnnotatedFolder, AnnotatedPicture, show_picture, write_picture
 from mien.sources.pictures import open_picture
@@ -87,6 +88,13 @@ def test_a_folder_that_stays_empty_goes_again(tmp_path: Path) -> None:
     with AnnotatedFolder(tmp_path / "old", [tmp_path / "a.png"]):
         pass
     assert listing(tmp_path) == ["old"]
+
+
+def test_what_killed_runs_left_in_the_folder_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "old.png.mien-part").write_bytes(b"half a picture")
+    (tmp_path / "rows.csv.mien-part").write_text("rows of another run, which somebody may want")
+    with WholeFile(tmp_path / "now.jpg"), AnnotatedFolder(tmp_path, [tmp_path / "a.png"]):
+        assert listing(tmp_path) == ["now.jpg.mien-part", "rows.csv.mien-part"]
 
 
 def test_several_pictures_need_a_folder(tmp_path: Path) -> None:

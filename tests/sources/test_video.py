@@ -237,6 +237,26 @@ def test_a_file_that_was_cut_off_gives_what_is_there_and_tells_what_is_missing(f
     assert source.stats.missing == pytest.approx(4 - len(frames) / 25, abs=0.1)
 
 
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.mov", "film.avi"])
+def test_of_a_file_whose_sound_is_longer_nothing_is_missing(film: Film, tmp_path: Path, name: str) -> None:
+    kind = {"codec": "mpeg4", "sound": "ac3"} if name == "film.avi" else {"sound": "aac", "options": {"bf": "0"}}
+    film(f"whole-{name}", frames=150, **kind)
+    with av.open(str(tmp_path / f"whole-{name}")) as whole, av.open(str(tmp_path / name), "w") as shorter:
+        streams = [shorter.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in whole.demux():
+            assert packet.time_base is not None
+            is_video = packet.stream.type == "video"
+            if packet.dts is None or (is_video and packet.dts * packet.time_base > 2):
+                continue
+            packet.stream = streams[packet.stream.index]
+            shorter.mux(packet)
+    source = open_source(tmp_path / name)
+    frames = list(source)
+    assert 45 <= len(frames) <= 55
+    assert source.duration == pytest.approx(2, abs=0.2)
+    assert source.stats.missing < 0.5
+
+
 def test_corrupt_packets_are_skipped_and_counted(film: Film, capfd: pytest.CaptureFixture[str]) -> None:
     path = spoil(film("film.avi", frames=60, codec="mjpeg", pix_fmt="yuvj420p"), slice(10, 15))
     source = open_source(path)

@@ -165,7 +165,7 @@ def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
     outputs.check(str(source))
     with Stop() as stop:
         opened = open_source(source, every=options.every, fps=options.fps, timeout=options.timeout, stop=stop)
-        window = _window(source, opened, stop) if outputs.window else None
+        window = _window(opened, stop) if outputs.window else None
         connection = ConnectionNotice(opened)
 
         def ended() -> bool:
@@ -196,10 +196,9 @@ def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
     return stop.code
 
 
-def _window(source: str | int, opened: Source, stop: Stop) -> Window:
-    title = f"Mien: {printable(str(source))}"
+def _window(opened: Source, stop: Stop) -> Window:
     try:
-        return Window(title, paced=not opened.live, notice=opened.notice, stop=stop)
+        return Window(f"Mien: {printable(opened.name)}", paced=not opened.live, notice=opened.notice, stop=stop)
     except NoDisplay as error:
         raise NoDisplay(f"{error} (--no-window)") from None
 

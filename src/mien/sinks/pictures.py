@@ -13,7 +13,7 @@ from typing import Self
 import PIL.Image
 
 from mien.errors import OutputError
-from mien.files import WholeFile, check_folder, check_output, explained
+from mien.files import WholeFile, check_folder, check_output, explained, sweep
 from mien.see.face import Frame, Reading
 from mien.see.picture import Image
 from mien.sinks.draw import annotate
@@ -53,7 +53,7 @@ class AnnotatedFolder:
     """Writes each picture with its faces drawn into one folder, which is made when it is not there.
 
     A picture keeps its name, and its place below the folder that all of them have in common; one whose ending cannot
-    be written becomes a PNG.
+    be written becomes a PNG. What killed runs left half-written in the folder is removed.
     """
 
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
@@ -71,6 +71,7 @@ class AnnotatedFolder:
         self.made = not self.folder.exists()
         with explained(self.folder):
             self.folder.mkdir(exist_ok=True)
+            sweep(self.folder, FORMATS)
         return self
 
     def __exit__(self, *_: object) -> None:

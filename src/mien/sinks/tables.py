@@ -26,6 +26,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ROW_GROUP = 8192
 """Rows that Parquet keeps in memory before it writes them: about two megabytes."""
 
+LEAST = 32  # rows that are written as a group of their own where the disk is full
+
 FOOTER = 1 << 15
 """Bytes of a Parquet file's table of contents for each group of rows, at most."""
 
@@ -133,15 +135,25 @@ class ParquetRows:
             self._write_group()
 
     def _write_group(self) -> None:
-        import pyarrow
-
         held, self._held = self._held, []
-        if not held:
-            return
         for row in held:  # the bytes of a name may be no text, which Parquet wants
             row["source"] = row["source"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        table = pyarrow.Table.from_pylist(held, parquet_schema())
-        self._file.reserve(table.nbytes + table.nbytes // 4 + FOOTER * (self._groups + 2))
+        if held:
+            self._write(held)
+
+    def _write(self, group: list[Row]) -> None:
+        """Write a group, or where the disk is full as much of it as fits."""
+        import pyarrow
+
+        table = pyarrow.Table.from_pylist(group, parquet_schema())
+        try:
+            self._file.reserve(table.nbytes + table.nbytes // 4 + FOOTER * (self._groups + 2))
+        except OutputError:
+            if len(group) < 2 * LEAST:
+                raise
+            self._write(group[: len(group) // 2])
+            self._write(group[len(group) // 2 :])
+            return
         self._writer.write_table(table)
         self._groups += 1
 

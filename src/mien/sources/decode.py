@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -139,6 +139,12 @@ def picture(frame: VideoFrame, convert: Convert) -> Image | Picture:
 
 def upright(frame: VideoFrame, convert: Convert) -> Image:
     """Return the pixels as RGB bytes, (height, width, 3), turned as the camera was held. Raises SourceError."""
+    image, turn = pixels(frame, convert), orientation(frame)
+    return image if turn is None else np.ascontiguousarray(turned(image, turn))
+
+
+def pixels(frame: VideoFrame, convert: Convert) -> Image:
+    """Return the pixels as RGB bytes, (height, width, 3), as they are coded. Raises SourceError."""
     import av
 
     try:
@@ -146,9 +152,7 @@ def upright(frame: VideoFrame, convert: Convert) -> Image:
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise SourceError(f"a picture cannot be decoded ({reason(error)})") from None
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)  # padded to whole vectors
-    image = lines[:, : plane.width * 3].reshape(plane.height, plane.width, 3)
-    turn = orientation(frame)
-    return image if turn is None else np.ascontiguousarray(turned(image, turn))
+    return lines[:, : plane.width * 3].reshape(plane.height, plane.width, 3)
 
 
 def turned(image: Image, turn: Orientation) -> Image:
@@ -159,36 +163,6 @@ def turned(image: Image, turn: Orientation) -> Image:
     else:
         across, down = a, d
     return image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
-
-
-HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
-"""The brands of files that hold a picture coded as a frame of HEVC, as iPhones write them."""
-
-
-def decode_heif(file: IO[bytes], shown: str, megapixels: float = MEGAPIXELS) -> Image | None:
-    """Return the upright RGB bytes of a HEIC picture; None where the file is none. Raises SourceError.
-
-    FFmpeg decodes a picture that is one frame; one of several tiles needs the package pillow-heif.
-    """
-    head = file.read(12)
-    if head[4:8] != b"ftyp" or head[8:12] not in HEIF:
-        return None
-    file.seek(0)
-    try:
-        import pillow_heif
-    except ImportError:
-        import av
-
-        try:
-            options = {"max_pixels": str(int(megapixels * 1e6))}
-            with av.open(file, mode="r", format="mov", options=options) as container:
-                if len(container.streams.video) > 1:
-                    raise SourceError(f"{shown} is made of tiles, which need a package more: pip install pillow-heif")
-                return upright(next(container.decode(video=0)), converter())
-        except (av.FFmpegError, StopIteration, ValueError) as error:
-            raise SourceError(f"{shown} cannot be decoded ({reason(error)}): is it a whole copy?") from None
-    picture = pillow_heif.open_heif(file, convert_hdr_to_8bit=True).to_pillow()
-    return np.asarray(picture.convert("RGB"), np.uint8)
 
 
 def unopened(shown: str, error: Exception) -> str:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError, SourceError, SourceWarning
 from mien.see.picture import Image
-from mien.sources.decode import decode_heif, turned
+from mien.sources.decode import turned
+from mien.sources.heif import decode_heif
 from mien.sources.names import is_video, reason
 from mien.sources.planes import Orientation
 

@@ -41,12 +41,23 @@ def orientation(frame: VideoFrame) -> Orientation | None:
     A camera that was held otherwise, or that films its owner as in a mirror, writes a display matrix beside the frames
     (ISO/IEC 14496-12, section 8.3.2): x is shown at a·x + c·y, y at b·x + d·y.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        _know_all_kinds()
+        data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
     matrix = np.frombuffer(bytes(cast("bytes", data)), np.int32)
     a, b, c, d = (int(matrix[at]) for at in (0, 1, 3, 4))
     return None if a > 0 and d > 0 and not (b or c) else (a, b, c, d)
+
+
+def _know_all_kinds() -> None:
+    """Let PyAV pass over kinds of side data of which only FFmpeg knows, as EXIF: one of these hides all the others."""
+    from av.sidedata.sidedata import Type
+
+    setattr(Type, "_missing_", classmethod(lambda kinds, _: kinds.SEI_UNREGISTERED))  # noqa: B010
 
 
 @lru_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator
 from contextlib import closing
 from io import BytesIO
@@ -120,7 +121,7 @@ class VideoFile:
         """Yield the seconds it lasts, whether it ends, and the seconds of a frame."""
         container, video = self._open()
         with container:
-            duration = container.duration / 1e6 if container.duration and container.duration > 0 else None
+            duration = _duration(container, video)
             ends = duration is not None or (container.size > 0 and container.format.name not in PLAYLISTS)
             yield duration, ends, 1 / float(video.average_rate or video.guessed_rate or RATE)
 
@@ -166,3 +167,16 @@ class VideoBytes(VideoFile):
             container.close()
             raise SourceError(f"{self.name} has frames of more than {self.megapixels:g} megapixels: make it smaller")
         return container, video
+
+
+def _duration(container: InputContainer, video: VideoStream) -> float | None:
+    """Return how many seconds the pictures last by what the file says of them; without that what it says of itself.
+
+    The sound may be longer. Matroska has no place for the length of a stream but a tag, which its usual writers fill.
+    """
+    if video.duration and video.duration > 0 and video.time_base:
+        return float(video.duration * video.time_base)
+    if tag := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", video.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, tag.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return container.duration / 1e6 if container.duration and container.duration > 0 else None
