@@ -66,7 +66,7 @@ def test_prepare_says_what_becomes_of_validation(mien: Mien, tmp_path: Path) -> 
             ["prepare", "x", "--votes", "no.csv"],
             "there is no no.csv: give FER+'s fer2013new.csv, or leave the votes out",
         ),
-        (["prepare", "x", "--val", "nan"], "nan is no size or time"),
+        (["prepare", "x", "--val", "nan"], "Invalid value for"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.see.detect import Candidates, Detector, nms
+from mien.see.detect import Detector
 from mien.see.face import Face, iou
 from mien.see.picture import Floats, Image
+from mien.see.stage import Candidates, nms
 
 HERE = Path(__file__).parent
 PORTRAIT = HERE.parents[1] / "assets" / "astronaut.jpg"

@@ -52,10 +52,10 @@ def _array(data: bytes, key: str) -> Bytes:
     """The array that a .npy file holds, in bytes."""
     file = io.BytesIO(data)
     try:
-        version = npy.read_magic(file)  # type: ignore[no-untyped-call]
+        version = npy.read_magic(file)
         if version != (1, 0):
             raise ValueError(f"version {version} of its format")
-        shape, fortran, dtype = npy.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+        shape, fortran, dtype = npy.read_array_header_1_0(file)
         if fortran or dtype.kind not in "iu":
             raise ValueError(f"{dtype} in the order of Fortran" if fortran else f"{dtype}, not whole numbers")
         array = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape)
