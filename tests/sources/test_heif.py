@@ -54,8 +54,8 @@ def coded(image: Image) -> tuple[bytes, bytes]:
             container.mux(packet)
     data = file.getvalue()
     place = data.index(b"hvcC") - 4
-    with av.open(BytesIO(data)) as written:
-        content = bytes(next(packet for packet in written.demux(video=0) if packet.size))
+    with av.open(BytesIO(data), mode="r") as container:
+        content = bytes(next(packet for packet in container.demux(video=0) if packet.size))
     return data[place : place + struct.unpack(">I", data[place : place + 4])[0]], content
 
 
