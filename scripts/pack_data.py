@@ -38,7 +38,7 @@ def pack(folder: Path, file: Path, without_test: bool = False) -> None:
                 archive.writestr(path.with_suffix(".png").name, picture.getvalue())
             else:
                 archive.write(path, path.name)
-    with WholeFile(file, "wb") as whole:
+    with WholeFile(file) as whole:
         whole.write(buffer.getvalue())
 
 

@@ -270,7 +270,7 @@ def test_the_one_liners_take_what_the_reader_takes() -> None:
         return {name for function in functions for name in inspect.signature(function).parameters} - {"self"}
 
     assert options(mien.read) == options(Reader.__init__, Reader.read)
-    assert options(mien.watch) == options(Reader.__init__, Reader.watch) - {"longest_side"}  # of pictures
+    assert options(mien.watch) == options(Reader.__init__, Reader.watch)
     for name, parameter in inspect.signature(mien.read).parameters.items():
         of_reader = {**inspect.signature(Reader.__init__).parameters, **inspect.signature(Reader.read).parameters}
         assert parameter.default == of_reader[name].default

@@ -102,7 +102,7 @@ def read(  # type: ignore[overload-overlap]
     threads: int = ...,
     min_face: float | None = ...,
     min_confidence: float | None = ...,
-    longest_side: int = ...,
+    longest_side: int | None = ...,
     faces: bool = ...,
 ) -> Result: ...
 @overload
@@ -115,7 +115,7 @@ def read(
     threads: int = ...,
     min_face: float | None = ...,
     min_confidence: float | None = ...,
-    longest_side: int = ...,
+    longest_side: int | None = ...,
     faces: bool = ...,
     workers: int | None = ...,
     on_error: Callable[[SourceError], object] | None = ...,
@@ -129,7 +129,7 @@ def read(
     threads: int = 1,
     min_face: float | None = None,
     min_confidence: float | None = None,
-    longest_side: int = 1920,
+    longest_side: int | None = None,
     faces: bool = False,
     workers: int | None = None,
     on_error: Callable[[SourceError], object] | None = None,
@@ -165,6 +165,7 @@ def watch(
     threads: int = 1,
     min_face: float | None = None,
     min_confidence: float | None = None,
+    longest_side: int | None = None,
     every: int = 1,
     fps: float | None = None,
     timeout: float = 10,
@@ -177,7 +178,15 @@ def watch(
     """
     from mien.reader import Reader
 
-    reader = Reader(model, head=head, device=device, threads=threads, min_face=min_face, min_confidence=min_confidence)
+    reader = Reader(
+        model,
+        head=head,
+        device=device,
+        threads=threads,
+        min_face=min_face,
+        min_confidence=min_confidence,
+        longest_side=longest_side,
+    )
     return reader.watch(source, every=every, fps=fps, timeout=timeout, memory=memory, smooth=smooth)
 
 

@@ -35,7 +35,7 @@ class WholeFile:
     was given, `part` where it grows, `size` its bytes so far.
     """
 
-    def __init__(self, path: Path, mode: str = "w") -> None:  # noqa: ARG002
+    def __init__(self, path: Path) -> None:
         check_output(path)
         self.path = path
         self._place = Path(os.path.realpath(path))  # a link stays a link: what it points to is written

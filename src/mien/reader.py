@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mien.see.detect import LONGEST_SIDE, Detector
 from mien.see.face import Frame, Reading
 from mien.see.pipeline import BURST, MEMORY, STREAM_SIDE, Detected, Pipeline, picture_pipeline, stream_pipeline
 from mien.see.weights import Device
-from mien.sinks.draw import annotate
+from mien.sinks.draw import annotate, scaled
 from mien.sinks.pictures import encode, write_picture
 from mien.sinks.rows import COLUMNS, Row, rows
 from mien.sources.pictures import AnyPicture, open_picture
@@ -82,10 +83,10 @@ class Result(Sequence[Reading]):
 
     def _repr_html_(self) -> str:
         """Show the annotated frame, small, in a notebook."""
-        picture = self.annotate()
-        picture.thumbnail((PREVIEW, PREVIEW))
-        data = base64.b64encode(encode(np.asarray(picture), Path("preview.png"))).decode("ascii")
-        return f'<img alt="{len(self)} faces" src="data:image/png;base64,{data}">'
+        image, readings = scaled(self.frame.image, self, PREVIEW)
+        data = base64.b64encode(encode(annotate(image, readings), Path("preview.jpg"))).decode("ascii")
+        faces = "1 face" if len(self) == 1 else f"{len(self)} faces"
+        return f'<img alt="{faces}" src="data:image/jpeg;base64,{data}">'
 
 
 class Reader:
@@ -97,8 +98,8 @@ class Reader:
     `threads` the CPU threads of one run of a network. `min_face` is the side in pixels of the smallest face that is
     looked for, by default 20 in pictures and 40 in streams; a face is found from the confidence `min_confidence` on, by
     default one that depends on its size (`Detector`).
-    A picture whose longer side exceeds `longest_side` pixels is shrunk to that before the search, so that the smallest
-    face that is found in it is larger by as much.
+    A picture or frame whose longer side exceeds `longest_side` pixels, by default 1,920 in pictures and 960 in streams,
+    is shrunk to that before the search, and `min_face` counts in pixels of the shrunk one.
 
     A reader may be used by several threads at once. Pickled, it opens its networks anew where it arrives. Raises
     ModelError where a model or the device cannot be used, ValueError for options that make no sense.
@@ -117,17 +118,26 @@ class Reader:
         threads: int = 1,
         min_face: float | None = None,
         min_confidence: float | None = None,
-        longest_side: int = LONGEST_SIDE,
+        longest_side: int | None = None,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads is {threads!r}: give 1 or more")
+            raise ValueError(f"threads is {threads!r}: give a whole number, 1 or more")
+        if not isinstance(model, str | PathLike):
+            raise ValueError(f"model is {model!r}: give s, m or the path of an ONNX file")
+        for name, value in {
+            "min_face": min_face,
+            "min_confidence": min_confidence,
+            "longest_side": longest_side,
+        }.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"{name} is {value!r}: give a number")
         self.model, self.head, self.device, self.threads = model, head, device, threads
         self.min_face, self.min_confidence, self.longest_side = min_face, min_confidence, longest_side
         named = model if isinstance(model, str) else Path(model)
         self._classifier = Classifier(named, head=head, device=device, threads=threads)
         self._detector = Detector(
             PICTURE_MIN_FACE if min_face is None else min_face,
-            longest_side=longest_side,
+            longest_side=LONGEST_SIDE if longest_side is None else longest_side,
             min_confidence=min_confidence,
             threads=threads,
             device=device,
@@ -169,10 +179,10 @@ class Reader:
         iterable at its turn; with `on_error` it is handed over, and the next one follows.
         """
         pipeline = self.picture_pipeline(faces=faces)
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise ValueError(f"workers is {workers}: give 1 or more")
         if not _is_several(pictures):
             return _read_one(pipeline, pictures)  # type: ignore[arg-type]
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers is {workers}: give 1 or more")
         return _read_many(pipeline, pictures, workers or cores(), on_error)  # type: ignore[arg-type]
 
     def watch(
@@ -193,6 +203,11 @@ class Reader:
         seconds: with one, each reading has `shown`, its scores averaged over time; `scores` are always those of the
         frame. Raises SourceError where the source cannot be opened, ValueError for options that make no sense.
         """
+        for name, value in {"timeout": timeout, "memory": memory, "smooth": 1 if smooth is None else smooth}.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value!r}: give seconds, more than 0")
+        if not isinstance(every, int) or isinstance(source, bytes | bool):
+            raise ValueError(f"every is {every!r}, source is {source!r}: give a whole number, and a name or a camera")
         opened = open_source(source, every=every, fps=fps, timeout=timeout)
         return Watch(opened, self.pipeline(live=opened.live, memory=memory, smooth=smooth))
 
@@ -202,7 +217,9 @@ class Reader:
 
     def pipeline(self, *, live: bool, memory: float = MEMORY, smooth: float | None = None) -> Pipeline:
         """Return the steps for one stream: people are told apart from frame to frame, so each stream needs its own."""
-        detector = self._detector.resized(STREAM_MIN_FACE if self.min_face is None else self.min_face, STREAM_SIDE)
+        detector = self._detector.resized(
+            STREAM_MIN_FACE if self.min_face is None else self.min_face, self.longest_side or STREAM_SIDE
+        )
         return stream_pipeline(detector, self._classifier, live=live, memory=memory, smooth=smooth, ahead=_ahead)
 
     def _options(self) -> dict[str, Any]:

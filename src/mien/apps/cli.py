@@ -150,7 +150,7 @@ def mien(
 def read(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Pictures, videos, folders or patterns of them; - for one on stdin."),
+        typer.Argument(metavar="SOURCE", help="Pictures, videos, folders or patterns of them; - for one on stdin."),
     ],
     image_out: Annotated[
         Path | None, typer.Option(help="Write the annotated picture; with several, the folder for them.")
@@ -174,7 +174,7 @@ def read(
     ] = None,
     min_face: Annotated[float | None, face_option(help=f"{SMALLEST}  \\[default: 20, in video 40]")] = None,
     min_confidence: Confidence = None,
-    longest_side: LongestSide = 1920,
+    longest_side: LongestSide = None,
     model: Model = "s",
     head: Head = None,
     device: Device = "cpu",
@@ -193,7 +193,7 @@ def read(
 def watch(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SOURCE]...", help="A video, a URL, or a camera's number or device.  \\[default: 0]"),
+        typer.Argument(metavar="SOURCE", help="A video, a URL, or a camera's number or device.  \\[default: 0]"),
     ] = None,
     camera: Annotated[int | None, typer.Option(min=0, help="A camera by its number, in place of SOURCE.")] = None,
     window: Annotated[bool, typer.Option(help="Show a window: q ends, space pauses, s snapshot, r record.")] = True,
@@ -223,6 +223,7 @@ def watch(
     quiet: Quiet = False,
     min_face: MinFace = 40,
     min_confidence: Confidence = None,
+    longest_side: LongestSide = None,
     model: Model = "s",
     head: Head = None,
     device: Device = "cpu",
@@ -235,7 +236,7 @@ def watch(
     if sources and camera is not None:
         raise SourceError("SOURCE and --camera are two sources: give one of them")
     outputs = Outputs(csv, json, parquet, counts, video_out, plot, window, force, quiet)
-    sizes = {"min_face": min_face, "min_confidence": min_confidence}
+    sizes = {"min_face": min_face, "min_confidence": min_confidence, "longest_side": longest_side}
     reader = open_reader(model, head=head, device=device, threads=threads, **sizes)
     options = Options(reader, every, fps, timeout, memory, smooth or None)
     if not sources:
@@ -255,7 +256,7 @@ app.add_typer(bench, name="bench")
 
 @bench.command("video")
 def bench_video(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Video files.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="Video files.")],
     frames: Annotated[int, typer.Option(min=1, help="Frames of each that are read, at most.")] = 600,
     min_face: MinFace = 40,
     model: Model = "s",

@@ -21,23 +21,26 @@ MinFace = Annotated[float, face_option(help=SMALLEST)]
 Model = Annotated[str, typer.Option(help="s, m (larger, more often right) or an ONNX file that `mien export` wrote.")]
 Head = Annotated[
     str | None,
-    typer.Option(help="Whose labels the scores speak for: official, ferplus or blend.  \\[default: the model's own]"),
+    typer.Option(help="Labels predicted: official (FER2013's), ferplus or blend.  \\[default: the model's own]"),
 ]
 Device = Annotated[str, typer.Option(help="cpu, or cuda with onnxruntime-gpu.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of one run of a network.")]
 Confidence = Annotated[
     float | None,
     typer.Option(
-        min=0.01, max=0.999, callback=finite, help="Confidence of a face.  \\[default: 0.76, from 36 pixels on 0.54]"
+        min=0.01,
+        max=0.999,
+        callback=finite,
+        help="Least confidence of a face.  \\[default: 0.76, from 36 pixels 0.54]",
     ),
 ]
 LongestSide = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=12,
         max=30_000,
         metavar="PIXELS",
-        help="Pictures with a longer side are shrunk to it before the search, and small faces with them.",
+        help="Side to which what is larger is shrunk before the search.  \\[default: 1920, in video 960]",
     ),
 ]
 

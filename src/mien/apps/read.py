@@ -79,8 +79,8 @@ def read_sources(
     )
     if not found.videos:
         return max(code, read(outputs=outputs))
-    if outputs.image or outputs.show:
-        _leave_out_videos(found)
+    if outputs.image or outputs.show or (found.pictures and _tables(outputs).are_files()):
+        _leave_out_videos(found, outputs)
         return max(1, read(outputs=outputs))
     code = max(code, _read_videos(found, _tables(outputs), watch.Options(open_reader)))
     if code >= STOPPED or not found.pictures:
@@ -89,11 +89,13 @@ def read_sources(
         return max(code, read(outputs=outputs_in_folders(outputs)))
 
 
-def _leave_out_videos(found: Found) -> None:
-    """Say of each video that it has no annotated picture. Raises OutputError where there are only videos."""
+def _leave_out_videos(found: Found, outputs: Outputs) -> None:
+    """Say of each video why it is left out among pictures. Raises OutputError where there are only videos."""
     instead = "for an annotated video use mien watch with --video-out"
     if not found.pictures:
         raise OutputError(f"--image-out and --show are for pictures: {instead}")
+    if not (outputs.image or outputs.show):
+        instead = "read it by itself, or name folders for the tables"
     for video in found.videos:
         say(f"{without_password(video)} is a video, and left out: {instead}")
 

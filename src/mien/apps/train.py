@@ -224,7 +224,7 @@ def _train_one(
         plot = out / "plots" / "model_loss_during_training.png"
         with explained(plot.parent):
             plot.parent.mkdir(exist_ok=True)
-        with WholeFile(plot, "wb") as file:
+        with WholeFile(plot) as file:
             file.write(figures.losses(rows))
         kept = min(rows, key=lambda row: row["val_loss"]) if settings.patience else rows[-1]
         on = {"val": "validation", "public": "PublicTest"}.get(settings.held_out, f"fold {settings.held_out}")

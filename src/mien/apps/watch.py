@@ -60,6 +60,10 @@ class Outputs:
         asked = {name: getattr(self, name) for name in ENDINGS}
         return {name: path for name, path in asked.items() if path}
 
+    def are_files(self) -> bool:
+        """Whether a file is asked for, in which only one source can be."""
+        return any(path == STANDARD_OUTPUT or (path.suffix and not path.is_dir()) for path in self.files().values())
+
     def within(self, name: str) -> Outputs:
         """The outputs of one of several sources: a file of that name in each folder that is asked for."""
         places: dict[str, Any] = {kind: folder / f"{name}{ENDINGS[kind]}" for kind, folder in self.files().items()}

@@ -177,5 +177,5 @@ def _write(files: dict[str, bytes], out: Path) -> None:
     with explained(out):
         out.mkdir(exist_ok=True)
     for name, data in files.items():
-        with WholeFile(out / name, "wb") as file:
+        with WholeFile(out / name) as file:
             file.write(data)

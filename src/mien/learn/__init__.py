@@ -1,1 +1,1 @@
-"""Training, export and evaluation; the only room with torch."""
+"""Training, distillation and export; the only room with torch."""

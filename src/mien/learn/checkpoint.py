@@ -167,7 +167,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     """Save a checkpoint whole or not at all."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with WholeFile(path, "wb") as file:
+    with WholeFile(path) as file:
         file.write(buffer.getvalue())
 
 

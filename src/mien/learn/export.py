@@ -93,7 +93,7 @@ def export(
     difference = _difference(shipped, heads, content)
     if not difference <= (HALF_TOLERANCE if half else TOLERANCE):  # also where it is NaN
         raise ModelError(f"{run} changes by {difference:.1e} when exported: nothing is written; this is a bug of Mien")
-    with WholeFile(out, "wb") as file:
+    with WholeFile(out) as file:
         file.write(content)
     return difference
 

@@ -266,7 +266,7 @@ def _finish(out: Path, validation: Loader) -> None:
     buffer = io.BytesIO()
     labels = validation.labels.cpu().numpy().astype(np.uint8)
     np.savez(buffer, rows=validation.source, labels=labels, logits=logits)
-    with WholeFile(out / HELD_OUT, "wb") as file:
+    with WholeFile(out / HELD_OUT) as file:
         file.write(buffer.getvalue())
 
 

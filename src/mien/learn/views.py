@@ -143,7 +143,7 @@ def write_views(views: Views, path: Path) -> None:
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, facts=json.dumps(facts), **{key: getattr(views, key) for key in ARRAYS})
-    with WholeFile(path, "wb") as file:
+    with WholeFile(path) as file:
         file.write(buffer.getvalue())
 
 

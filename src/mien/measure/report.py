@@ -33,7 +33,7 @@ def write(report: dict[str, Any], out: Path) -> None:
     drawn = {"confusion_matrix.png": figures.confusion(last["confusion"])}
     drawn["reliability.png"] = figures.reliability(last["reliability"])
     for name, content in drawn.items():
-        with WholeFile(out / name, "wb") as picture:
+        with WholeFile(out / name) as picture:
             picture.write(content)
 
 

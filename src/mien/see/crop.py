@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.labels import SIDE
 from mien.see.face import Face
-from mien.see.picture import Image, Part, Picture, halved, picture_of
+from mien.see.picture import Image, Part, Picture, check_rgb, halved, picture_of
 
 # How FER2013 frames a face, as medians (docs/crop.md):
 BY_SPREAD = 4.27  # side of the frame / root mean square distance of the landmarks from their mean
@@ -24,6 +24,8 @@ def crop(image: Image | Picture, face: Face) -> Image:
     `image` is RGB bytes (height, width, 3). Shrinking averages areas; beyond its edges the picture repeats its
     outermost pixels.
     """
+    if isinstance(image, np.ndarray):
+        check_rgb(image)
     if np.isnan(face.landmarks).any():  # the box is the face
         box = face.box.astype(np.float64)
         return _sample(picture_of(image), (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()), 0.0)

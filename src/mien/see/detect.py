@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from mien.see.face import Face
-from mien.see.picture import Floats, Image, Picture, halved, picture_of
+from mien.see.picture import Floats, Image, Picture, check_rgb, halved, picture_of
 from mien.see.stage import Candidates, Stage, faces_of, nms, patches_of, sigmoid, squares
 from mien.see.weights import Device, open_session, read
 
@@ -93,7 +93,7 @@ class Detector:
 
     def __call__(self, rgb: Image) -> list[Face]:
         """Find the faces in a picture, RGB bytes (height, width, 3), the highest confidence first."""
-        image, scale = self._shrunk(rgb)
+        image, scale = self.shrunk(rgb)
         picture, boxes = picture_of(image), squares(self._propose(image))
         refined = self._rnet(picture, boxes)
         refined = nms(refined.pick(refined.scores > self.thresholds[1]), 0.7)
@@ -103,7 +103,7 @@ class Detector:
 
     def close_up(self, rgb: Image) -> list[Face]:
         """Find one face that fills a picture, or nearly, which the proposal network takes for no face."""
-        _check(rgb)
+        check_rgb(rgb)
         scale = min(1.0, CLOSE_UP_SIDE / max(1, min(rgb.shape[:2])))
         image = _resize(rgb, round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)) if scale < 1 else rgb
         found = self._onet(picture_of(image), _about_all_of(image))
@@ -118,7 +118,7 @@ class Detector:
         from frame to frame. A box that lies a tenth of its side beside the face takes two frames to fit.
         """
         if isinstance(rgb, np.ndarray):
-            _check(rgb)
+            check_rgb(rgb)
         found = self._onet(picture_of(rgb), squares(np.asarray(boxes, np.float32).reshape(-1, 4)))
         sure = found.scores > STILL_THERE
         return [face if yes else None for face, yes in zip(faces_of(found, 1.0), sure, strict=True)]
@@ -169,9 +169,9 @@ class Detector:
         scores: Floats = np.quantile(sigmoid(np.hstack(logits)), LOW, axis=1).astype(np.float32)
         return scores
 
-    def _shrunk(self, rgb: Image) -> tuple[Image, float]:
+    def shrunk(self, rgb: Image) -> tuple[Image, float]:
         """The picture with no side over `longest_side`, and its scale."""
-        _check(rgb)
+        check_rgb(rgb)
         height, width = rgb.shape[:2]
         scale = self.longest_side / max(1, height, width)
         return (_resize(rgb, int(height * scale), int(width * scale)), scale) if scale < 1 else (rgb, 1.0)
@@ -221,12 +221,6 @@ def _about_all_of(image: Image) -> Floats:
     halves = np.array(CLOSE_UP_SIZES, np.float32)[:, None, None] * side / 2
     squares: Floats = np.concatenate([middles - halves, middles + halves], 2).reshape(-1, 4)
     return squares
-
-
-def _check(rgb: Image) -> None:
-    if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3):
-        got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
-        raise TypeError(f"a picture is RGB bytes, uint8 (height, width, 3), and this is {got}")
 
 
 def _pyramid(image: Image, min_face: float) -> Iterator[tuple[Image, float]]:

@@ -98,3 +98,10 @@ def halved(image: Image) -> Image:
     height, width = image.shape[0] // 2, image.shape[1] // 2
     even = image[: 2 * height, : 2 * width]
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def check_rgb(rgb: Image) -> None:
+    """Raise TypeError unless it is RGB bytes, uint8 (height, width, 3)."""
+    if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3):
+        got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise TypeError(f"a picture is RGB bytes, uint8 (height, width, 3), and this is {got}")

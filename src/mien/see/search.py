@@ -31,12 +31,13 @@ def searching(detector: Detector) -> Callable[[Frame], list[Face]]:
         if upright >= others and best[0].confidence >= SURE:
             return best
         weight = upright * _total(best)
+        small, scale = detector.shrunk(image)  # turned as large as it is, a large picture would be in memory twice
         for turn in TURNS:
-            turned = np.ascontiguousarray(np.rot90(image, -turn // 90))
+            turned = np.ascontiguousarray(np.rot90(small, -turn // 90))
             faces = detector(turned) or detector.close_up(turned)
             turned_weight = _uprightness(detector, turned, faces)[0] * _total(faces)
             if turned_weight > weight and faces[0].confidence >= SURE:
-                weight, best = turned_weight, [_turned_back(face, turn, *image.shape[1::-1]) for face in faces]
+                weight, best = turned_weight, [_turned_back(face, turn, *small.shape[1::-1], scale) for face in faces]
         return best
 
     return search
@@ -60,11 +61,12 @@ def _total(faces: list[Face]) -> float:
     return sum(face.confidence for face in faces)
 
 
-def _turned_back(face: Face, turn: int, width: int, height: int) -> Face:
-    """A face of a picture that was turned, in pixels of the picture (height, width) as it lies."""
-    corners = _points_back(face.box.reshape(2, 2), turn, width, height)
+def _turned_back(face: Face, turn: int, width: int, height: int, scale: float) -> Face:
+    """A face of a picture (height, width) that was shrunk by `scale`, then turned, in pixels of the picture before."""
+    corners = _points_back(face.box.reshape(2, 2), turn, width, height) / np.float32(scale)
     box = np.concatenate([corners.min(0), corners.max(0)])
-    return replace(face, box=box, landmarks=_points_back(face.landmarks, turn, width, height), turn=turn)
+    landmarks = _points_back(face.landmarks, turn, width, height) / np.float32(scale)
+    return replace(face, box=box, landmarks=landmarks, turn=turn)
 
 
 def _points_back(points: Floats, turn: int, width: int, height: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,7 @@ import PIL.ImageFont
 
 from mien.labels import COLOURS, EMOTIONS
 from mien.see.face import Reading
-from mien.see.picture import Floats, Image
+from mien.see.picture import Floats, Image, check_rgb
 
 Colour = tuple[int, int, int]
 
@@ -21,7 +22,8 @@ SMALLEST_TEXT = 11
 
 
 def annotate(image: Image, readings: Sequence[Reading]) -> Image:
-    """Return a copy of RGB bytes, (height, width, 3), with the boxes and labels of the readings."""
+    """Return a copy of RGB bytes, (height, width, 3), with the boxes and labels of the readings. Raises TypeError."""
+    check_rgb(image)
     drawn = image.copy()
     faces, labels = [reading.face.box.round() for reading in readings], list[Floats]()
     for reading in readings:
@@ -34,6 +36,15 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
         part[:] = patch[: part.shape[0], : part.shape[1]]  # a picture may be smaller than any label
         labels.append(_box(x, y, patch))
     return drawn
+
+
+def scaled(image: Image, readings: Sequence[Reading], side: int) -> tuple[Image, list[Reading]]:
+    """Return RGB bytes of at most `side` pixels a side, and the readings with boxes that fit them."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    small = np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BOX)) if scale < 1 else image
+    smaller = [replace(one, face=replace(one.face, box=one.face.box * np.float32(scale))) for one in readings]
+    return small, smaller
 
 
 def caption(reading: Reading) -> str:

@@ -127,9 +127,7 @@ def format_of(path: Path) -> str:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         endings = ", ".join(FORMATS)
-        raise OutputError(
-            f"cannot write {path}: use a name that ends in {endings}, or a folder that is there"
-        ) from None
+        raise OutputError(f"cannot write {path}: use a name that ends in {endings}") from None
 
 
 def _absolute(path: Path) -> Path:

@@ -180,7 +180,7 @@ def _video_of(container: InputContainer, shown: str) -> VideoStream:
 
     if (container.format.name == "image2" and not is_sequence(shown)) or container.format.name.endswith("_pipe"):
         saved = "save it as a file and " if "://" in shown else ""
-        raise SourceError(f"{shown} is a picture: {saved}use mien read")
+        raise SourceError(f"{shown} is a picture: {saved}read it as a picture")
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not videos or container.format.name == "tty":  # FFmpeg plays any text as a video of letters
         raise SourceError(f"{shown} has no video in it: give one with moving pictures")

@@ -35,6 +35,8 @@ def open_picture(picture: AnyPicture, *, megapixels: float = MEGAPIXELS) -> Fram
         return Frame(_from_bytes(bytes(picture), "what was given as bytes", megapixels))
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
+        if not name:
+            raise SourceError("a picture has no name: give a path")
         if name == "-":
             return Frame(_from_bytes(_standard_input(), "standard input", megapixels), "-")
         return _from_file(name, megapixels)
@@ -103,5 +105,6 @@ def _remedy(array: NDArray[np.generic]) -> str:
     if array.dtype.kind == "f":
         return "give bytes, (x * 255).round().astype('uint8') if its values lie in [0, 1]"
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
-        return "give bytes, x.astype('uint8') if its values lie in 0 to 255"
+        wide = ", (x >> 8).astype('uint8') if in 0 to 65535" if array.dtype.itemsize > 1 else ""
+        return f"give bytes, x.astype('uint8') if its values lie in 0 to 255{wide}"
     return "give RGB bytes, uint8 (height, width, 3)"

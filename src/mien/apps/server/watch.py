@@ -43,7 +43,7 @@ class Arrived:
     source: str
 
 
-class Newest:
+class LatestFrame:
     """Takes in what a client sends, and keeps the newest picture alone."""
 
     def __init__(self, socket: WebSocket, metrics: Metrics) -> None:
@@ -97,7 +97,7 @@ class Watch:
         """Answer its pictures until the client leaves, or sends nothing for a while."""
         with self.places.place(), self.metrics.stream():
             await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
-            newest = Newest(socket, self.metrics)
+            newest = LatestFrame(socket, self.metrics)
             tasks = {asyncio.ensure_future(newest.fill()), asyncio.ensure_future(self._read_newest(socket, newest))}
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +114,7 @@ class Watch:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read_newest(self, socket: WebSocket, newest: Newest) -> None:
+    async def _read_newest(self, socket: WebSocket, newest: LatestFrame) -> None:
         pipeline = timed(self.reader.pipeline(live=True, smooth=SMOOTH), self.metrics)
         while True:
             async with asyncio.timeout(IDLE):
