@@ -351,7 +351,7 @@ def test_a_result_is_drawn_saved_and_shown_in_a_notebook(result: Result, tmp_pat
     with pytest.raises(OutputError, match="use a name that ends in"):
         result.save(tmp_path / "out.xyz")
     shown = result._repr_html_()
-    encoded = re.fullmatch(r'<img alt="2 faces" src="data:image/png;base64,([A-Za-z0-9+/=]+)">', shown)
+    encoded = re.fullmatch(r'<img alt="2 faces" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)">', shown)
     assert encoded
     with PIL.Image.open(BytesIO(__import__("base64").b64decode(encoded[1]))) as preview:
         assert max(preview.size) == 480

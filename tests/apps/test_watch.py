@@ -164,7 +164,7 @@ def test_a_source_that_cannot_be_opened_is_one_line_and_nothing_is_written(
     [
         (["{film}", "--camera", "1"], "give one of them"),
         ([""], "has no name"),
-        (["{portrait}"], "is a picture: use mien read"),
+        (["{portrait}"], "is a picture: read it as a picture"),
         (["{film}", "--csv", "/dev/full"], "is a device or a pipe"),
         (["{film}", "--parquet", "{film}.csv", "--force"], "use a name that ends in .parquet"),
         (["n" * 300], "cannot be opened"),
