@@ -13,7 +13,7 @@ from mien.see.picture import Image, Picture
 WIDTH, HEIGHT = 32, 24  # pixels of the thumbnail that stands for a frame
 CHANGED = 3.0  # levels of gray by which thumbnails differ on average, at least, where anything happened
 CUT = 0.08  # how far a frame lies outside of what the frame before had nearby, on average, in standard deviations
-FADED = 0.03  # the same of the beginning and the end of a part of a fade
+FADED = 0.02  # the same of the beginning and the end of a part of a fade
 STEADY = 0.9  # correlation of how the first and the second half of it change the picture
 PARTS = (0.27, 0.53)  # seconds of the parts of a fade: short fades change much in them, long ones enough
 EVERY = 0.1  # seconds after which a fade is looked for again
@@ -55,9 +55,7 @@ class Cuts:
 
     def _fades(self, time: float, small: Image, seconds: float) -> bool:
         """Are the last so many seconds part of a fade?"""
-        start, middle = (
-            min(self._past, key=lambda past: abs(time - ago - past[0])) for ago in (seconds, seconds / 2)
-        )
+        start, middle = (min(self._past, key=lambda past: abs(time - ago - past[0])) for ago in (seconds, seconds / 2))
         if not (time - start[0] > 0.8 * seconds and start[0] < middle[0]) or _change(start[1], small) <= FADED:
             return False
         first, second = (cv2.subtract(b, a, dtype=cv2.CV_32F) for a, b in ((start[1], middle[1]), (middle[1], small)))
