@@ -6,7 +6,6 @@ Makes footage from the portrait in assets/: the camera sways, turns and zooms ov
 Each line is a process of its own: `mien bench video` on one core, for 640x480 and 1920x1080 at 30 frames a second, and
 beside it on the same frames and core, where TensorFlow is installed, the packages `fer`, with its MTCNN, and `mtcnn`; a
 live view of 640x480 at 30 frames a second, from the moment at which a frame is there until it is drawn in the window;
-whether three people who cross, leave and come back keep their numbers, more of which `benchmarks/crossing.py` measures;
 the resident memory after one minute and after `--minutes` of 640x480 at 10 frames a second, read into a CSV. Wall-clock
 figures want a quiet machine.
 """
@@ -27,7 +26,6 @@ from itertools import islice
 from pathlib import Path
 
 import av
-import crossing  # benchmarks/crossing.py
 import cv2
 import numpy as np
 from PIL import Image as Pillow
@@ -78,7 +76,6 @@ def main() -> None:
                     itself(peer, path)
         for name in list(FOOTAGE)[:2]:
             itself("live", Path(folder) / name)
-        print(f"three faces that cross, leave and come back: {crossing.measured()}", flush=True)
         if options.minutes:
             minute, whole = Path(folder) / "minute.mp4", Path(folder) / "whole.mp4"
             write_footage(minute, (640, 480), 1, 60 * SLOW, rate=SLOW)

@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import SourceError
 from mien.see.face import Face, Frame, Reading
-from mien.see.pipeline import Pipeline
+from mien.see.pipeline import Pipeline, bursts_of
 
 
 def dark(count: int) -> list[Frame]:
@@ -66,19 +66,11 @@ def test_a_burst_is_read_step_by_step_and_ends_with_the_frames() -> None:
     assert steps == ["found 0", "found 1", "told 0", "told 1", "found 2", "told 2"]
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_second_core_changes_nothing_of_what_comes_out(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
-    monkeypatch.setattr("mien.see.pipeline.cores", lambda: cores)
-    pipeline = Pipeline(lambda frame: [face(0, 20)] * frame.index, all_happy)
-    results = [*pipeline(dark(21), 8)]
-    assert [(frame.index, len(readings)) for frame, readings in results] == [(index, index) for index in range(21)]
-
-
 def test_a_burst_of_large_frames_is_short() -> None:
     def large() -> Iterator[Frame]:
         yield from (Frame(np.zeros((1080, 1920, 3), np.uint8)) for _ in range(5))
 
-    assert [len(burst) for burst in Pipeline(lambda _: [], all_happy).bursts(large(), 8)] == [2, 2, 1]
+    assert [len(burst) for burst in bursts_of(large(), 8)] == [2, 2, 1]
 
 
 def test_frames_before_an_error_are_read_before_it_is_raised() -> None:

@@ -58,6 +58,16 @@ def test_a_person_who_was_away_for_long_begins_anew() -> None:
     assert shown(smoother, 60, SAD).shown.emotion == "sad"  # type: ignore[union-attr]
 
 
+def test_after_a_cut_the_old_label_is_gone_at_once_also_of_somebody_who_is_known_again() -> None:
+    smoother = Smoother()
+    for n in range(30):
+        shown(smoother, n / 30, HAPPY)
+    frame, readings = seen(1, SAD)
+    [after] = smoother(Frame(frame.image, time=1, shot=1), readings)
+    assert after.shown is not None
+    assert (after.shown.emotion, after.shown.probability) == ("sad", pytest.approx(0.7))
+
+
 def test_a_face_of_nobody_in_particular_is_not_smoothed() -> None:
     assert shown(Smoother(), 0, HAPPY, 0.7, None).shown is None
 

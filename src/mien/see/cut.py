@@ -13,7 +13,7 @@ from mien.see.picture import Image, Picture
 WIDTH, HEIGHT = 32, 24  # pixels of the thumbnail that stands for a frame
 CHANGED = 3.0  # levels of gray by which thumbnails differ on average, at least, where anything happened
 CUT = 0.08  # how far a frame lies outside of what the frame before had nearby, on average, in standard deviations
-FADED = 0.03  # the same of the beginning and the end of a part of a fade
+FADED = 0.02  # the same of the beginning and the end of a part of a fade
 STEADY = 0.9  # correlation of how the first and the second half of it change the picture
 PARTS = (0.27, 0.53)  # seconds of the parts of a fade: short fades change much in them, long ones enough
 EVERY = 0.1  # seconds after which a fade is looked for again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import cv2
@@ -13,7 +14,7 @@ from mien.see.picture import Floats, Image
 
 MARGIN = 1.0  # face sides around a lost face in which it is searched for
 ROUNDING = 1e-6  # seconds, by which the clock of the frames may differ from itself
-FADING = 0.1  # seconds from one search to the next while a picture fades into another
+SOON = 0.1  # seconds from one search to the next while a picture fades into another, or just after all faces were lost
 SAME = 0.5  # overlap from which on two boxes are one face
 
 
@@ -30,20 +31,29 @@ class Follower:
         self.detector, self.search_every = detector, search_every
         self._faces: list[Face] = []
         self._shot = 0
+        self._known = -math.inf  # the time of the last frame before which a face was known
         self._searched: float | None = None  # the time of the frame that was searched last
 
     def __call__(self, frame: Frame) -> list[Face]:
         """The faces of the next frame."""
         known, self._faces = self._faces, []
-        every = FADING if frame.fading else self.search_every
-        due = self._searched is None or not 0 <= frame.time - self._searched < every - ROUNDING
-        if frame.shot != self._shot:
-            self._shot, due = frame.shot, True
+        if known:
+            self._known = frame.time
+        soon = not known and 0 <= frame.time - self._known < self.search_every
+        every = min(SOON, self.search_every) if frame.fading or soon else self.search_every
+        cut, self._shot = frame.shot != self._shot, frame.shot
+        due = cut or self._searched is None or not 0 <= frame.time - self._searched < every - ROUNDING
         if not due:
             self._faces = _distinct(self._follow(frame, known))
         if due or (known and not self._faces):
             self._faces, self._searched = self.detector(frame.image), frame.time
+        if cut and not self._faces and known:  # a flash looks like a cut, and faces in it are not found anew
+            self._faces = _distinct(self._refined(frame, known))
         return self._faces
+
+    def _refined(self, frame: Frame, known: list[Face]) -> Iterator[Face]:
+        boxes = np.stack([face.box for face in known])
+        return (face for face in self.detector.refine(frame.picture, boxes) if face is not None)
 
     def _follow(self, frame: Frame, known: list[Face]) -> Iterator[Face]:
         if not known:

@@ -74,7 +74,7 @@ class Pipeline:
                 yield from results
 
     def bursts(self, frames: Iterable[Frame], size: int) -> Generator[list[tuple[Frame, list[Reading]]]]:
-        """Yield up to `size` frames with their readings; what the steps remember ends with the last of them then."""
+        """Yield up to `size` frames with their readings."""
         held: list[Result] = []
         try:
             for frame, readings in self.settle(self._read(frames, size)):
@@ -82,12 +82,17 @@ class Pipeline:
                 if len(held) == size:
                     yield held
                     held = []
-        except MienError:
+        except Exception:
             if held:
                 yield held
             raise
         if held:
             yield held
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many faces were nobody's so far: never one that is sure. In a live stream they may turn out to be."""
+        return getattr(self.settle, "unconfirmed", 0)
 
     def _read(self, frames: Iterable[Frame], size: int) -> Generator[Result]:
         """Every frame with its readings, `size` frames read together."""

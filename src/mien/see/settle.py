@@ -6,14 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from mien.errors import MienError
 from mien.see.face import Frame, Reading
 from mien.see.track import Track, Tracker
 
 Result = tuple[Frame, list[Reading]]
 
-SECONDS = 1.0  # that a frame waits, at most
-PIXELS = 1 << 25  # of all frames that wait, at most: a second of full HD at 16 frames a second, 50 MB as it is decoded
+SECONDS, FRAMES = 1.0, 30  # for which a frame waits at most, whichever is longer
+PIXELS = 1 << 25  # of all frames that wait, at most: 16 frames of full HD, which are 50 MB as they are decoded
 
 
 class AtOnce:
@@ -34,8 +33,8 @@ class AtOnce:
 class Settled:
     """Keeps frames back until it is known whose each face is, or that it is nobody's.
 
-    Faces that are nobody's after `SECONDS`, or when so many frames wait that they have more than `PIXELS`, are left
-    out: nearly all of them are none. `unconfirmed` counts them.
+    Faces that are nobody's after `SECONDS` and `FRAMES`, or when the frames that wait have more than `PIXELS`, are
+    left out: nearly all of them are none. `unconfirmed` counts them.
     """
 
     def __init__(self, tracker: Tracker) -> None:
@@ -52,7 +51,7 @@ class Settled:
                 self._pixels += _pixels(frame)
                 while self._waiting and self._is_due(frame):
                     yield self._next()
-        except MienError:
+        except Exception:
             yield from self._rest()
             raise
         yield from self._rest()
@@ -60,10 +59,11 @@ class Settled:
     def _is_due(self, newest: Frame) -> bool:
         """Is the first frame that waits to be given out?"""
         frame, _, tracks = self._waiting[0]
-        over = not 0 <= newest.time - frame.time < SECONDS or self._pixels > PIXELS
-        return over or all(track.number is not None for track in tracks)
+        late = not 0 <= newest.time - frame.time < SECONDS and len(self._waiting) > FRAMES
+        return late or self._pixels > PIXELS or all(track.number is not None for track in tracks)
 
     def _rest(self) -> Iterator[Result]:
+        self.tracker.end()
         while self._waiting:
             yield self._next()
 

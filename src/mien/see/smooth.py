@@ -29,8 +29,8 @@ class Smoother:
     """Gives each reading `shown`: the exponential average of its person's scores, and an emotion that holds on.
 
     `time_constant` is in seconds, whatever the frame rate: after that time a sudden change has come through by 63 %.
-    Another emotion is shown once it leads by `margin`. Readings without a person stay as they are. Raises ValueError
-    for a time constant that is not above 0.
+    Another emotion is shown once it leads by `margin`. A cut begins anew. Readings without a person stay as they are.
+    Raises ValueError for a time constant that is not above 0.
     """
 
     def __init__(self, time_constant: float = TIME_CONSTANT, margin: float = MARGIN) -> None:
@@ -40,10 +40,14 @@ class Smoother:
             )
         self.time_constant, self.margin = time_constant, margin
         self._people: dict[int, _Average] = {}
+        self._shot = 0
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> list[Reading]:
         """The readings of the next frame, each with `shown`, in their order."""
-        self._people = {who: past for who, past in self._people.items() if 0 <= frame.time - past.seen <= FORGET}
+        cut, self._shot = frame.shot != self._shot, frame.shot
+        self._people = {
+            who: past for who, past in self._people.items() if not cut and 0 <= frame.time - past.seen <= FORGET
+        }
         return [
             reading if reading.person is None else replace(reading, shown=self._shown(reading.person, reading, frame))
             for reading in readings

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import cv2
 import lap
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.see.face import Face, Frame, Reading
-from mien.see.picture import Floats, Picture
+from mien.see.look import SURE, are_clear, looks
+from mien.see.picture import Floats
 
-MEMORY = 10.0  # seconds for which a person may be out of sight and keep the number
+MEMORY = 15.0  # seconds for which a person may be out of sight and keep the number
 
-SIDE = 8  # pixels of the thumbnail that stands for how a face looks
-AROUND = 1.6  # sides of the face that the thumbnail shows: hair and neck tell people apart as well
-SAMPLES = 48  # pixels of the frame along a side of the thumbnail, at least, of which it is made
 LOOK_TIME = 1.0  # seconds over which looks are averaged
 AGAIN = 0.77  # correlation of looks from which on a face is that of somebody known, wherever it is,
-RETURNED = 0.6  # and where somebody was a moment ago
-HALF_SEEN = 0.35  # and of a face that is not seen as a whole
-UNLIKE = 0.68  # correlation below which a face in the place of a person is another's
-SURE = 0.98  # confidence that a face has at some time: what never has it is mostly none, or behind something
-WHOLE = 0.9  # of a face must lie in the frame, and apart from the others, for its look to be remembered
-WAIT = 0.5  # seconds after which a face that is never seen as a whole has to be somebody's as it is
+RETURNED = 0.55  # and where somebody was a few seconds ago,
+HALF_SEEN = 0.35  # and of a face there that is not seen as a whole
+UNLIKE = 0.56  # correlation below which a face in the place of a person is another's
+MORE = 0.2  # by so much it may not look more like somebody who was lost
+FADED = 0.7  # the same of the look that the person had before a fade
+SETTLE = 0.2  # seconds after which a new face is a new person's: boxes take some frames to fit
+WAIT = 0.5  # the same of a face that is not seen as a whole
 
+AWAY = 4.0  # seconds for which who is out of sight is expected where they were
 LOST = 0.3  # seconds unseen after which a face is not followed any more, but has to be known again
 REACH = 1.0  # face sides that a face may be away from where it was expected, and for each second more:
 REACH_A_SECOND = 4.0
@@ -46,8 +45,8 @@ class Track:
     began: float
     seen: float
     box: Floats
-    last: Floats  # how it looked in the last frame, a thumbnail (SIDE * SIDE,) of mean 0 and length 1
-    look: Floats  # the mean of the clear thumbnails, or of all while none has been clear
+    last: Floats  # how it looked in the last frame, (2 * SIDE * SIDE,), of length 1
+    look: Floats  # the mean of the clear looks, or of all while none has been clear
     clear: bool
     number: int | None = None
     sure: float | None = None  # the time of the first frame that was sure
@@ -63,6 +62,8 @@ class Track:
         passed = max(frame.time - self.seen, 1e-6)
         moved = (_centres(face.box) - _centres(self.box)) / passed
         self.velocity += (moved - self.velocity) * _weight(passed, VELOCITY_TIME)
+        if not self.placed:
+            self.placed, self.velocity = True, np.zeros(2, np.float32)
         self.seen, self.box, self.last = frame.time, face.box, look
         if frame.fading:  # a mixture of two faces is nobody's look
             return
@@ -71,12 +72,15 @@ class Track:
         elif clear:
             self.look, self.clear = look, True
 
+    def waited(self, time: float) -> bool:
+        """Has it been sure for so long that it has to be told by now whose it is?"""
+        return self.sure is not None and time - self.sure >= (SETTLE if self.clear else WAIT)
+
     def become(self, person: Track) -> None:
         """Turn out to be the face of somebody who was lost."""
         self.number = person.number
         if person.clear:
-            self.look = _unit(self.look + person.look) if self.clear else person.look
-            self.clear = True
+            self.look, self.clear = person.look, True
 
 
 class Tracker:
@@ -103,85 +107,104 @@ class Tracker:
     def follow(self, frame: Frame, faces: Sequence[Face]) -> list[Track]:
         """The track of each face of the next frame, in their order; its number may come later."""
         self._forget(frame)
-        looks = [_look(frame.picture, face) for face in faces]
-        clear = _clear(frame.picture, faces)
+        seen, clear = looks(frame.picture, faces), are_clear(frame.picture, faces)
+        if frame.fading:  # a mixture of two pictures shows nobody
+            clear = [False] * len(faces)
         tracks: list[Track] = []
-        for face, look, whole, known in zip(faces, looks, clear, self._assign(frame, faces, looks, clear), strict=True):
+        for face, look, whole, known in zip(faces, seen, clear, self._assign(frame, faces, seen, clear), strict=True):
             track = known or Track(frame.time, frame.time, face.box, look, look, whole)
             if known:
                 track.follow(face, look, whole, frame)
-            if track.sure is None and face.confidence >= SURE:
+            if track.sure is None and face.confidence >= SURE and not frame.fading:
                 track.sure = frame.time
             tracks.append(track)
         self._tracks = [track for track in self._tracks if track not in tracks] + tracks
-        if not frame.fading:
-            self._identify(
-                frame.time, [t for t, whole in zip(tracks, clear, strict=True) if _told(t, whole, frame.time)]
-            )
         self._before = frame.time
+        for track in self._tracks if frame.fading else ():
+            track.placed = track.placed and track.seen == frame.time
+        self._name([track for track in tracks if track.number is None], frame.time, fading=frame.fading)
         return tracks
+
+    def end(self) -> None:
+        """Give those a number who had to wait for theirs, as no frame follows."""
+        self._name([track for track in self._tracks if track.number is None], self._before, over=True)
 
     def _forget(self, frame: Frame) -> None:
         """Leave out who was out of sight for too long; frames may be further apart than that."""
+        known, new = (min(frame.time - seconds, self._before) for seconds in (self.memory, LOST))
         if frame.shot != self._shot:
             self._shot = frame.shot
             for track in self._tracks:
                 track.placed = False
-        known, new = (min(frame.time - seconds, self._before) for seconds in (self.memory, LOST))
-        self._tracks = [
-            track
-            for track in self._tracks
-            if (track.seen >= known if track.number is not None else track.placed and track.seen >= new)
-        ]
+        over = [track for track in self._tracks if track.number is None and track.seen < new]
+        self._name(over, frame.time, over=True)
+        self._tracks = [t for t in self._tracks if t.seen >= known and (t.number is not None or t not in over)]
 
     def _assign(
         self, frame: Frame, faces: Sequence[Face], looks: Sequence[Floats], clear: Sequence[bool]
     ) -> list[Track | None]:
         """The track that each face goes on with, None for a new one."""
         oldest = min(frame.time - LOST, self._before)
-        tracks = [track for track in self._tracks if track.placed and track.seen >= oldest]
+        tracks = [t for t in self._tracks if t.seen >= oldest and (t.placed or t.number is None)]
         if not (tracks and faces):
             return [None] * len(faces)
         boxes = np.stack([face.box for face in faces])
-        costs = _differences(tracks, boxes, np.stack(looks), np.array(clear), frame)
+        lost = [t for t in self._tracks if t.number is not None and t.seen < self._before]
+        costs = _differences(tracks, lost, boxes, np.stack(looks), np.array(clear), frame)
         _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=LIMIT)
         return [tracks[column] if column >= 0 else None for column in columns]
 
-    def _identify(self, time: float, new: Sequence[Track]) -> None:
-        """Give each new track the number of a person who was lost, or else one of its own."""
+    def _name(self, new: Sequence[Track], time: float, *, fading: bool = False, over: bool = False) -> None:
+        """Give new tracks the numbers of people who were lost and look alike, or else numbers of their own.
+
+        Who was lost is waited for, unless the tracks are `over`; nobody is new in a picture that is `fading`.
+        """
         lost = [track for track in self._tracks if track.number is not None and track.seen < time] if new else []
+        late = [track for track in new if track.sure is not None and (over or not lost or track.waited(time))]
         if lost:
-            costs = _strangeness(new, lost)
-            _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=LIMIT)
-            for track, column in zip(new, columns, strict=True):
-                if column >= 0:
-                    track.become(lost[column])
-                    self._tracks.remove(lost[column])
-        for track in new:
+            told = [track for track in new if fading or track in late or (track.clear and track.sure is not None)]
+            self._find(told, lost, fading=fading, over=over)
+        for track in late if not fading else ():
             if track.number is None:
                 self._count += 1
                 track.number = self._count
 
+    def _find(self, new: Sequence[Track], lost: Sequence[Track], *, fading: bool, over: bool) -> None:
+        """Give new tracks the numbers of people who were lost and look alike."""
+        if not new:
+            return
+        _, columns, _ = lap.lapjv(_strangeness(new, lost, fading=fading, over=over), extend_cost=True, cost_limit=LIMIT)
+        for track, column in zip(new, columns, strict=True):
+            if column >= 0:
+                track.become(lost[column])
+                self._tracks.remove(lost[column])
 
-def _told(track: Track, whole: bool, time: float) -> bool:
-    """Can it be told whose track this is, and is not yet?"""
-    return track.number is None and track.sure is not None and (whole or time - track.sure >= WAIT)
 
-
-def _strangeness(new: Sequence[Track], lost: Sequence[Track]) -> NDArray[np.float64]:
+def _strangeness(new: Sequence[Track], lost: Sequence[Track], *, fading: bool, over: bool) -> NDArray[np.float64]:
     """How little each of n new tracks is each of m lost people's: (n, m), IMPOSSIBLE where it cannot be."""
-    alike = np.stack([track.look for track in new]) @ np.stack([person.look for person in lost]).T
+    known = np.stack([person.look for person in lost]).T
+    alike = np.stack([track.last for track in new]) @ known
+    if not fading:
+        alike = np.maximum(alike, np.stack([track.look for track in new]) @ known)
     unseen = np.array([[track.began - person.seen for person in lost] for track in new])
     away, size = _apart(np.stack([track.box for track in new]), np.stack([person.box for person in lost]))
-    placed = np.array([person.placed for person in lost])
-    back = placed & (unseen > LOST) & (away <= REACH + REACH_A_SECOND * unseen) & (size <= 1)
-    whole = np.array([track.clear for track in new])[:, None]
-    enough = np.where(back, np.where(whole, RETURNED, HALF_SEEN), AGAIN)
-    return np.where((unseen < 0) | (alike < enough), IMPOSSIBLE, 1 - alike)
+    placed = np.array([person.placed and not fading for person in lost])
+    back = (
+        placed & (over | (unseen > LOST) & (unseen <= AWAY)) & (away <= REACH + REACH_A_SECOND * unseen) & (size <= 1)
+    )
+    whole = np.array([track.clear and not over for track in new])[:, None]
+    enough = np.where(back, np.where(whole, RETURNED, HALF_SEEN), RETURNED if over else AGAIN)
+    costs = 1 - alike + 0.1 * np.minimum(away, 1)
+    return np.where((unseen < 0) | (alike < enough), IMPOSSIBLE, costs)
 
 
 def _differences(
-    tracks: Sequence[Track], boxes: Floats, looks: Floats, clear: NDArray[np.bool_], frame: Frame
+    tracks: Sequence[Track],
+    lost: Sequence[Track],
+    boxes: Floats,
+    looks: Floats,
+    clear: NDArray[np.bool_],
+    frame: Frame,
 ) -> NDArray[np.float64]:
     """How little each of n faces goes on with each of m tracks: (n, m), in [0, LIMIT), IMPOSSIBLE where it cannot.
 
@@ -190,16 +213,20 @@ def _differences(
     unseen = np.array([frame.time - track.seen for track in tracks])
     alike = looks @ np.stack([track.look for track in tracks]).T
     if frame.fading:
-        unlike = alike < AGAIN
+        unlike = (alike < FADED) & np.array([track.clear for track in tracks])
     else:
         alike = np.maximum(alike, looks @ np.stack([track.last for track in tracks]).T)
         unlike = (alike < UNLIKE) & clear[:, None]
+        if lost:
+            other = (looks @ np.stack([person.look for person in lost]).T).max(1, keepdims=True)
+            unlike |= clear[:, None] & (other >= AGAIN) & (alike < other - MORE)
     away, size = _apart(boxes, np.stack([track.expected(frame.time) for track in tracks]))
     reach, near = REACH + REACH_A_SECOND * unseen, NEAR + NEAR_A_SECOND * unseen
-    moved = away > np.where(alike < UNLIKE, near, reach)
+    moved = (away > np.where(alike < UNLIKE, near, reach)) | (size > 1)
+    moved = np.where([track.placed for track in tracks], moved, alike < AGAIN)
     waited = np.minimum(unseen / LOST, 1)  # of two who may be here, the one seen last is
-    costs = 0.5 * away / reach + 0.2 * size + 0.15 * (1 - alike) + 0.3 * waited
-    return np.where(moved | (size > 1) | unlike, IMPOSSIBLE, costs)
+    costs = 0.5 * np.minimum(away / reach, 1) + 0.2 * np.minimum(size, 1) + 0.15 * (1 - alike) + 0.3 * waited
+    return np.where(moved | unlike, IMPOSSIBLE, costs)
 
 
 def _apart(boxes: Floats, expected: Floats) -> tuple[Floats, Floats]:
@@ -208,48 +235,6 @@ def _apart(boxes: Floats, expected: Floats) -> tuple[Floats, Floats]:
     between = _centres(boxes)[:, None] - _centres(expected)
     away: Floats = np.hypot(between[..., 0], between[..., 1]) / np.maximum(sides, expected_sides)
     return away, np.abs(np.log(sides / expected_sides))
-
-
-def _clear(picture: Picture, faces: Sequence[Face]) -> list[bool]:
-    """Whether each face is surely one, in the frame as a whole, and neither before nor behind another.
-
-    Only then does its thumbnail show how the person looks, who is known again by it.
-    """
-    if not faces:
-        return []
-    boxes = np.stack([face.box for face in faces])
-    frame = np.array([[0, 0, *picture.size[::-1]]], np.float32)
-    areas = _shared(boxes, boxes)
-    hidden = (areas.sum(1) - _shared(boxes, frame)[:, 0]) / np.maximum(areas.diagonal(), 1e-6)
-    sure = np.array([face.confidence >= SURE for face in faces])
-    return (sure & (hidden <= 1 - WHOLE)).tolist()  # type: ignore[no-any-return]
-
-
-def _shared(a: Floats, b: Floats) -> Floats:
-    """The area that every box of `a` (n, 4) shares with every one of `b` (m, 4): (n, m)."""
-    corners = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
-    area: Floats = corners.clip(0).prod(-1)
-    return area
-
-
-def _look(picture: Picture, face: Face) -> Floats:
-    """The face and what is around it as a thumbnail of mean 0 and length 1, (SIDE * SIDE,)."""
-    height, width = picture.size
-    x1, y1, x2, y2 = face.box.tolist()
-    x, y, side = (x1 + x2) / 2, (y1 + y2) / 2, AROUND * max(((x2 - x1) * (y2 - y1)) ** 0.5, 1.0)
-    step = max(1, int(side / SAMPLES))
-    left, top, right, bottom = round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2)
-    part = (
-        slice(min(max(top, 0), height - 1), max(min(bottom, height), 1), step),
-        slice(min(max(left, 0), width - 1), max(min(right, width), 1), step),
-    )
-    gray = picture.gray(part)
-    beyond = [max(0, by // step) for by in (-top, bottom - height, -left, right - width)]
-    if any(beyond):
-        gray = cv2.copyMakeBorder(gray, *beyond, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    values = small.astype(np.float32).ravel()
-    return _unit(values - values.mean())
 
 
 def _unit(look: Floats) -> Floats:
