@@ -53,10 +53,10 @@ def portrayed() -> list[Person]:
     inner = cv2.GaussianBlur(oval, (0, 0), 6)[..., None]
 
     def lit(image: Image, light: np.ndarray) -> np.ndarray:
-        return (image * light[..., None]).clip(0, 255)
+        return np.asarray((image * light[..., None]).clip(0, 255))
 
     def framed(image: np.ndarray, around: np.ndarray | tuple[int, int, int]) -> np.ndarray:
-        return image * inner + np.asarray(around) * (1 - inner)
+        return np.asarray(image * inner + np.asarray(around) * (1 - inner))
 
     made = (
         face[:, ::-1],

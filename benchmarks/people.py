@@ -2,8 +2,8 @@
 
     python benchmarks/people.py [KIND ...] [--photos ../shared/photos]
 
-Makes the footage of `benchmarks/footage.py` in H.264, reads it as `mien watch` does, and holds the rows against what was
-drawn. One line a kind of scene: ghosts, rows where nobody is; people, the numbers given against the people there;
+Makes the footage of `benchmarks/footage.py` in H.264, reads it as `mien watch` does, and holds the rows against what
+was drawn. One line a kind of scene: ghosts, rows where nobody is; people, the numbers given against the people there;
 mixed, numbers that were given to two people; switches, how often a person's number changes; missed, faces in plain
 view without a row; left out, faces that were found and are nobody's, as they never were sure. With `--photos` the
 people are those of a folder of photographs, cut out by the boxes in its faces.json.

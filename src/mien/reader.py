@@ -234,10 +234,15 @@ class Watch(Iterator[Result]):
     """
 
     def __init__(self, source: Source, pipeline: Pipeline) -> None:
-        self.source = source
+        self.source, self.pipeline = source, pipeline
         self._results = _results(source, pipeline)
         # A camera or a stream that is not there says so now.
         self._first = list(islice(self._results, 1)) if source.live else []
+
+    @property
+    def unconfirmed(self) -> int:
+        """Faces so far of which the detector was never sure: in files they have no reading, live none a number."""
+        return self.pipeline.unconfirmed
 
     @property
     def stats(self) -> SourceStats:

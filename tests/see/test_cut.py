@@ -47,7 +47,7 @@ def noisy(number: int) -> Image:
 
 def hand(number: int) -> Image:
     image = seen_from(256, 200, 0.6)
-    return cv2.ellipse(image, (6 * number - 60, 120), (40, 60), 15, 0, 360, (198, 150, 125), -1)
+    return np.asarray(cv2.ellipse(image, (6 * number - 60, 120), (40, 60), 15, 0, 360, (198, 150, 125), -1), np.uint8)
 
 
 STEADY: dict[str, Callable[[int], Image]] = {

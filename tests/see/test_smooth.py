@@ -65,7 +65,8 @@ def test_after_a_cut_the_old_label_is_gone_at_once_also_of_somebody_who_is_known
     frame, readings = seen(1, SAD)
     [after] = smoother(Frame(frame.image, time=1, shot=1), readings)
     assert after.shown is not None
-    assert (after.shown.emotion, after.shown.probability) == ("sad", pytest.approx(0.7))
+    assert after.shown.emotion == "sad"
+    assert after.shown.probability == pytest.approx(0.7)
 
 
 def test_a_face_of_nobody_in_particular_is_not_smoothed() -> None:

@@ -197,7 +197,7 @@ def test_three_people_who_cross_leave_and_come_back_keep_their_numbers() -> None
 def test_a_face_at_the_border_waits_for_its_number_while_somebody_is_out_of_sight(story: Story) -> None:
     story({0: HERE, 1: THERE}, 30)
     story.pause(1)
-    edge = {0: HERE, 2: (580, 100)}
+    edge: dict[int, Place] = {0: HERE, 2: (580, 100)}
     image, [first, part] = scene(edge, story.time)
     part = reading(605, 100)  # reaches beyond the frame
     assert [r.person for r in story.tracker(image, [first, part])] == [1, None]

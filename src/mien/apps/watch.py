@@ -195,6 +195,8 @@ def watch_source(source: str | int, outputs: Outputs, options: Options) -> int:
             except NoDisplay as error:
                 raise NoDisplay(f"{error} (--no-window)") from None
     _report(summary, opened, outputs, outcome)
+    if pipeline.unconfirmed and not opened.live:
+        say(f"{counted(pipeline.unconfirmed, 'face')} without a row: the detector was never sure of them")
     if problem := outcome.problem():
         raise problem
     return stop.code

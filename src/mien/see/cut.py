@@ -67,8 +67,9 @@ def _thumbnail(picture: Picture) -> Image:
     """The brightness of a frame, small: gray bytes (24, 32)."""
     height, width = picture.size
     rows, columns = (slice(step // 2, None, step) for step in (max(1, height // 48), max(1, width // 64)))
-    small = cv2.resize(picture.gray((rows, columns)), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return small  # type: ignore[return-value]
+    return np.asarray(
+        cv2.resize(picture.gray((rows, columns)), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def _change(before: Image, after: Image) -> float:
@@ -85,7 +86,7 @@ def _outside(a: Image, b: Image) -> float:
 
 
 def _normal(small: Image) -> Image:
-    """In the same light as any other thumbnail: as bytes, of mean 128 and the same deviation, or of less if it is dim."""
+    """In the same light as any other thumbnail: bytes of mean 128 and the same deviation, or of less if it is dim."""
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(small))
     gain = DEVIATION / max(deviation, 8)
     return cv2.convertScaleAbs(small, alpha=gain, beta=128 - mean * gain)  # type: ignore[return-value]

@@ -57,7 +57,8 @@ def _thumbnails(picture: Picture, face: Face) -> tuple[Image, Image]:
     gray = picture.gray((rows, columns))
     beyond = [max(0, by // step) for by in (-top, bottom - height, -left, right - width)]
     if any(beyond):
-        gray = cv2.copyMakeBorder(gray, *beyond, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+        top, bottom, left, right = beyond
+        gray = np.asarray(cv2.copyMakeBorder(gray, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
     inner = tuple(slice(round(n * (1 - 1 / AROUND) / 2), round(n * (1 + 1 / AROUND) / 2)) for n in gray.shape)
     return _shrunk(gray), _shrunk(gray[inner])
 

@@ -140,9 +140,7 @@ class Tracker:
         self._name(over, frame.time, over=True)
         self._tracks = [t for t in self._tracks if t.seen >= known and (t.number is not None or t not in over)]
 
-    def _assign(
-        self, frame: Frame, faces: Sequence[Face], looks: Sequence[Floats], clear: Sequence[bool]
-    ) -> list[Track | None]:
+    def _assign(self, frame: Frame, faces: Sequence[Face], looks: Floats, clear: Sequence[bool]) -> list[Track | None]:
         """The track that each face goes on with, None for a new one."""
         oldest = min(frame.time - LOST, self._before)
         tracks = [t for t in self._tracks if t.seen >= oldest and (t.placed or t.number is None)]
