@@ -37,7 +37,10 @@ def searching(detector: Detector) -> Callable[[Frame], list[Face]]:
             faces = detector(turned) or detector.close_up(turned)
             turned_weight = _uprightness(detector, turned, faces)[0] * _total(faces)
             if turned_weight > weight and faces[0].confidence >= SURE:
-                weight, best = turned_weight, [_turned_back(face, turn, *small.shape[1::-1], scale) for face in faces]
+                weight, best = (
+                    turned_weight,
+                    [_turned_back(face, turn, small.shape[1], small.shape[0], scale) for face in faces],
+                )
         return best
 
     return search

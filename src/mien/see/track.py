@@ -148,7 +148,7 @@ class Tracker:
             return [None] * len(faces)
         boxes = np.stack([face.box for face in faces])
         lost = [t for t in self._tracks if t.number is not None and t.seen < self._before]
-        costs = _differences(tracks, lost, boxes, np.stack(looks), np.array(clear), frame)
+        costs = _differences(tracks, lost, boxes, looks, np.array(clear), frame)
         _, columns, _ = lap.lapjv(costs, extend_cost=True, cost_limit=LIMIT)
         return [tracks[column] if column >= 0 else None for column in columns]
 
