@@ -95,6 +95,11 @@ def test_a_small_face_of_a_large_picture_is_found_where_it_is_not_shrunk(detecto
     assert len(faces_in(detector.resized(20, 8000), panorama)) == 1
 
 
+@pytest.mark.parametrize("size", [(20, 40_000), (40_000, 20), (1, 1), (3, 32_800)])
+def test_a_picture_of_any_shape_has_no_face_and_no_error(detector: Detector, size: tuple[int, int]) -> None:
+    assert faces_in(detector, np.full((*size, 3), 90, np.uint8)) == []
+
+
 def test_a_confidence_that_is_asked_for_holds_for_all_faces() -> None:
     assert len(Detector(min_confidence=0.9)(PORTRAIT)) == 1
     assert Detector(min_confidence=0.9999)(PORTRAIT) == []

@@ -21,7 +21,7 @@ UNBROKEN = 10_000  # letters in a line that is not wrapped
 
 def say(message: str) -> None:
     """Print one line on stderr."""
-    print(f"mien: {printable(message)}", file=sys.stderr)
+    sys.stderr.write(f"mien: {printable(message)}\n")  # in one piece: threads say things, too
 
 
 def printable(text: str) -> str:

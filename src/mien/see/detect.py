@@ -37,6 +37,7 @@ DARK, LIT = 160, 200  # a face whose bright pixels are under `DARK` is looked at
 
 CLOSE_UP = 0.95  # confidence of a face that fills the picture
 CLOSE_UP_SIDE = 192  # pixels of the shorter side of a picture in which one is looked for
+CLOSE_UP_RATIO = 3  # of its sides, at most: no face fills a stripe
 CLOSE_UP_SIZES = (0.75, 0.9, 1.05, 1.2)  # of that side
 
 LONGEST_SIDE = 1920  # pixels: a larger picture is shrunk before the search, unless asked otherwise
@@ -104,6 +105,8 @@ class Detector:
     def close_up(self, rgb: Image) -> list[Face]:
         """Find one face that fills a picture, or nearly, which the proposal network takes for no face."""
         check_rgb(rgb)
+        if max(rgb.shape[:2]) > CLOSE_UP_RATIO * min(rgb.shape[:2]):
+            return []
         scale = min(1.0, CLOSE_UP_SIDE / max(1, min(rgb.shape[:2])))
         image = _resize(rgb, round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)) if scale < 1 else rgb
         found = self._onet(picture_of(image), _about_all_of(image))

@@ -23,27 +23,29 @@ def searching(detector: Detector) -> Callable[[Frame], list[Face]]:
     """
 
     def search(frame: Frame) -> list[Face]:
-        image = frame.image
-        best = detector(image)
-        if not best and (close := detector.close_up(image)):
-            return close
-        upright, others = _uprightness(detector, image, best)
-        if upright >= others and best[0].confidence >= SURE:
-            return best
-        weight = upright * _total(best)
-        small, scale = detector.shrunk(image)  # turned as large as it is, a large picture would be in memory twice
-        for turn in TURNS:
-            turned = np.ascontiguousarray(np.rot90(small, -turn // 90))
-            faces = detector(turned) or detector.close_up(turned)
-            turned_weight = _uprightness(detector, turned, faces)[0] * _total(faces)
-            if turned_weight > weight and faces[0].confidence >= SURE:
-                weight, best = (
-                    turned_weight,
-                    [_turned_back(face, turn, small.shape[1], small.shape[0], scale) for face in faces],
-                )
-        return best
+        image, scale = detector.shrunk(frame.image)
+        found = _search(detector, image)
+        return found if scale == 1 else [_enlarged(face, 1 / scale) for face in found]
 
     return search
+
+
+def _search(detector: Detector, image: Image) -> list[Face]:
+    """The faces of a picture of no more than the detector's longest side."""
+    best = detector(image)
+    if not best and (close := detector.close_up(image)):
+        return close
+    upright, others = _uprightness(detector, image, best)
+    if upright >= others and best[0].confidence >= SURE:
+        return best
+    weight, (height, width) = upright * _total(best), image.shape[:2]
+    for turn in TURNS:
+        turned = np.ascontiguousarray(np.rot90(image, -turn // 90))
+        faces = detector(turned) or detector.close_up(turned)
+        turned_weight = _uprightness(detector, turned, faces)[0] * _total(faces)
+        if turned_weight > weight and faces[0].confidence >= SURE:
+            weight, best = turned_weight, [_turned_back(face, turn, width, height) for face in faces]
+    return best
 
 
 def whole(frame: Frame) -> list[Face]:
@@ -64,12 +66,16 @@ def _total(faces: list[Face]) -> float:
     return sum(face.confidence for face in faces)
 
 
-def _turned_back(face: Face, turn: int, width: int, height: int, scale: float) -> Face:
-    """A face of a picture (height, width) that was shrunk by `scale`, then turned, in pixels of the picture before."""
-    corners = _points_back(face.box.reshape(2, 2), turn, width, height) / np.float32(scale)
+def _enlarged(face: Face, by: float) -> Face:
+    """A face of a picture that was shrunk, in pixels of the picture as it was."""
+    return replace(face, box=face.box * np.float32(by), landmarks=face.landmarks * np.float32(by))
+
+
+def _turned_back(face: Face, turn: int, width: int, height: int) -> Face:
+    """A face of a picture that was turned, in pixels of the picture (height, width) as it lies."""
+    corners = _points_back(face.box.reshape(2, 2), turn, width, height)
     box = np.concatenate([corners.min(0), corners.max(0)])
-    landmarks = _points_back(face.landmarks, turn, width, height) / np.float32(scale)
-    return replace(face, box=box, landmarks=landmarks, turn=turn)
+    return replace(face, box=box, landmarks=_points_back(face.landmarks, turn, width, height), turn=turn)
 
 
 def _points_back(points: Floats, turn: int, width: int, height: int) -> Floats:
