@@ -106,7 +106,7 @@ def decoded(
     context.options = {"max_pixels": str(int(megapixels * 1e6))}
     threads = min(THREADS, max(1, cores() - 1)) if ahead else 1  # one core looks at what is decoded
     context.thread_type, context.thread_count = "AUTO" if threads > 1 else "NONE", threads
-    convert, first = converter(), True
+    convert, first, turn_of = converter(), True, turns()
     for packet in _packets(container, stream, stats):
         try:
             frames = context.decode(packet)
@@ -122,7 +122,7 @@ def decoded(
             first = False
             seconds = None if stamp is None else float((stamp - (zero or 0)) * (stream.time_base or 0))
             stats.damaged += frame.is_corrupt
-            yield PendingFrame(seconds, partial(picture, frame, convert))
+            yield PendingFrame(seconds, partial(picture, frame, convert, turn_of(frame)))
 
 
 def converter() -> Convert:
@@ -132,14 +132,31 @@ def converter() -> Convert:
     return partial(VideoReformatter().reformat, format="rgb24", threads=1)
 
 
-def picture(frame: VideoFrame, convert: Convert) -> Image | Picture:
-    """Return a frame's planes, or its RGB bytes where those are not of the usual kind. Raises SourceError."""
-    return planes_of(frame, partial(upright, frame, convert)) or upright(frame, convert)
+def turns() -> Callable[[VideoFrame], Orientation | None]:
+    """Return what says how the frames of a stream are to be turned, looking anew where their rotation changes.
+
+    A frame whose side data were looked at is freed by the garbage collector only, long after it is dropped.
+    """
+    known: dict[int, Orientation | None] = {}
+
+    def turn_of(frame: VideoFrame) -> Orientation | None:
+        if frame.rotation not in known:
+            known.clear()
+            known[frame.rotation] = orientation(frame)
+        return known[frame.rotation]
+
+    return turn_of
 
 
-def upright(frame: VideoFrame, convert: Convert) -> Image:
+def picture(frame: VideoFrame, convert: Convert, turn: Orientation | None = None) -> Image | Picture:
+    """Return a frame's planes, or its RGB bytes where it is turned or of an unusual kind. Raises SourceError."""
+    planes = planes_of(frame, partial(upright, frame, convert)) if turn is None else None
+    return planes or upright(frame, convert, turn)
+
+
+def upright(frame: VideoFrame, convert: Convert, turn: Orientation | None = None) -> Image:
     """Return the pixels as RGB bytes, (height, width, 3), turned as the camera was held. Raises SourceError."""
-    image, turn = pixels(frame, convert), orientation(frame)
+    image = pixels(frame, convert)
     return image if turn is None else np.ascontiguousarray(turned(image, turn))
 
 

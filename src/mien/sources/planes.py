@@ -28,7 +28,7 @@ def planes_of(frame: VideoFrame, convert: Callable[[], Image]) -> Planes | None:
 
     None where it is turned, or its planes are of another kind than nearly every video's.
     """
-    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.colorspace not in SHARES or orientation(frame):
+    if frame.format.name not in ("yuv420p", "yuvj420p") or frame.colorspace not in SHARES:
         return None
     full = frame.format.name == "yuvj420p" or frame.color_range == FULL_RANGE
     brightness, blueness, redness = (_bytes(plane) for plane in frame.planes)
