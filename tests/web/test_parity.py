@@ -260,7 +260,7 @@ def test_people_keep_the_numbers_and_labels_that_python_gives_them(browser: Brow
             }));
             const moment = cuts.next(image, time);
             const people = tracker.track(image, moment, readings);
-            const told = smoother.smooth(time, readings.map((each, n) => ({ ...each, person: people[n] })));
+            const told = smoother.smooth(moment, readings.map((each, n) => ({ ...each, person: people[n] })));
             return [moment.shot, moment.fading, told.map(({ person, shown }) => [person, shown])];
         });
     """

@@ -9,7 +9,7 @@ import { cut, rint, shrink } from "./pixels.js";
 const SEARCH_EVERY = 0.5; // seconds
 const MARGIN = 1.0; // face sides around a lost face in which it is searched for
 const ROUNDING = 1e-6; // seconds, by which the clock of the frames may differ from itself
-const FADING = 0.1; // seconds from one search to the next while a picture fades into another
+const SOON = 0.1; // seconds from one search to the next while a picture fades into another, or just after all faces were lost
 const SAME = 0.5; // overlap from which on two boxes are one face
 
 /**
@@ -25,6 +25,7 @@ export class Follower {
     this.detector = detector;
     /** @type {Face[]} */
     this.faces = [];
+    this.known = -Infinity; // the time of the last frame before which a face was known
     this.searched = -Infinity; // the time of the frame that was searched last
     this.shot = 0;
   }
@@ -32,21 +33,31 @@ export class Follower {
   /** The faces of the next frame. @param {Image} image @param {import("./cut.js").Moment} moment @returns {Promise<Face[]>} */
   async find(image, { time, shot, fading }) {
     const known = this.faces;
-    const passed = time - this.searched;
-    const due = passed < 0 || passed >= (fading ? FADING : SEARCH_EVERY) - ROUNDING || shot !== this.shot;
+    if (known.length > 0) this.known = time;
+    const [passed, lost] = [time - this.searched, time - this.known];
+    const soon = known.length === 0 && lost >= 0 && lost < SEARCH_EVERY;
+    const isCut = shot !== this.shot;
+    const due = isCut || passed < 0 || passed >= (fading || soon ? SOON : SEARCH_EVERY) - ROUNDING;
     this.shot = shot;
     this.faces = due ? [] : distinct(await this.follow(image, known));
     if (due || (known.length > 0 && this.faces.length === 0)) {
       [this.faces, this.searched] = [await this.detector.find(image), time];
     }
+    if (isCut && this.faces.length === 0 && known.length > 0) {
+      this.faces = distinct((await this.refined(image, known)).filter((face) => face !== null)); // a flash looks like a cut, and faces in it are not found anew
+    }
     return this.faces;
+  }
+
+  /** Each face where it is now, null where it is none any more. @param {Image} image @param {Face[]} known */
+  refined(image, known) {
+    return this.detector.refine(image, known.map((face) => face.box));
   }
 
   /** @param {Image} image @param {Face[]} known @returns {Promise<Face[]>} */
   async follow(image, known) {
-    const refined = await this.detector.refine(image, known.map((face) => face.box));
     const found = [];
-    for (const [n, face] of refined.entries()) {
+    for (const [n, face] of (await this.refined(image, known)).entries()) {
       found.push(...(face ? [face] : await this.searchAround(image, known[n].box)));
     }
     return found;

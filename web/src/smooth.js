@@ -3,20 +3,24 @@
 import { EMOTIONS } from "./rows.js";
 
 /** @typedef {import("./face.js").Reading} Reading */
+/** @typedef {import("./cut.js").Moment} Moment */
 
 const TIME_CONSTANT = 0.25; // seconds
 const MARGIN = 0.08; // by which another emotion must lead before it is shown
 const FORGET = 4.0; // seconds unseen after which a person's average begins anew
 
-/** Gives each reading `shown`, an emotion that holds on; the steps are those of src/mien/see/smooth.py. */
+/** Gives each reading `shown`, an emotion that holds on until the next cut; the steps are those of src/mien/see/smooth.py. */
 export class Smoother {
   constructor() {
     /** By person. @type {Map<number, {scores: Float32Array, seen: number, held: number}>} */
     this.people = new Map();
+    this.shot = 0;
   }
 
-  /** The readings of the next frame with `shown`, where there is a person. @param {number} time @param {Reading[]} readings @returns {Reading[]} */
-  smooth(time, readings) {
+  /** The readings of the next frame with `shown`, where there is a person. @param {Moment} moment @param {Reading[]} readings @returns {Reading[]} */
+  smooth({ time, shot }, readings) {
+    if (shot !== this.shot) this.people.clear();
+    this.shot = shot;
     for (const [person, { seen }] of this.people) {
       if (time < seen || time - seen > FORGET) this.people.delete(person);
     }

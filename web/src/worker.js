@@ -107,7 +107,7 @@ async function watch(bitmap, frame) {
   const found = await readings(image, await stream.follower.find(image, moment));
   const people = stream.tracker.track(image, moment, found);
   const tracked = found.map((reading, n) => ({ ...reading, person: people[n] }));
-  return { rows: rows(frame, stream.smoother.smooth(frame.time, tracked)), bitmap };
+  return { rows: rows(frame, stream.smoother.smooth(moment, tracked)), bitmap };
 }
 
 /** @param {Image} image @param {import("./face.js").Face[]} faces @returns {Promise<import("./face.js").Reading[]>} */
