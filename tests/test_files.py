@@ -167,7 +167,7 @@ def test_runs_that_begin_at_once_write_one_after_the_other_or_are_refused(tmp_pa
     for thread in threads:
         thread.join()
     assert unexpected == []
-    assert len(written) >= 40
+    assert written  # how many depends on how the threads happen to meet
     assert path.read_text() in written
     assert listing(tmp_path) == ["out.txt"]
 
